@@ -1,0 +1,7 @@
+// Secrets as text: strict base64 (RFC 4648 section 4, padded, canonical), so that one secret has one spelling.
+
+/** The bytes of canonical base64 text; `null` for anything else. */
+export function parseBase64(text: string): Buffer | null {
+  const bytes = Buffer.from(text, 'base64');
+  return text !== '' && bytes.toString('base64') === text ? bytes : null;
+}

@@ -1,0 +1,116 @@
+// What concerns several keys of a configuration at once: names that must exist, ports and secrets that must differ,
+// a packet source that must see the knocks, and how strong each sequence is.
+
+import { createHash } from 'node:crypto';
+import { oneTimeBits } from '../scheme/one-time-key.ts';
+import { sequenceBits, sequenceProblem, type KnockPort } from '../scheme/sequence.ts';
+import { printable } from '../errors.ts';
+import type { ClientConfig, GatewayConfig, ServiceConfig, Settings, SocketAddress } from './schema.ts';
+import type { Section } from './section.ts';
+import { didYouMean } from './similar.ts';
+
+/** Below this many bits a sequence gets a warning (protocols/one-time.md). */
+const WEAK_BITS = 60;
+
+/** Two services on one port cannot be told apart. */
+export function checkServices(services: ReadonlyMap<string, readonly [ServiceConfig, Section]>): void {
+  const taken = new Map<string, string>();
+  for (const [name, [{ port, protocol }, section]] of services) {
+    const place = `${port}/${protocol}`;
+    const other = taken.get(place);
+    if (other !== undefined)
+      section.error('port', `port ${place} is that of service ${other} (give each its own)`);
+    taken.set(place, name);
+  }
+}
+
+/** Where packets come from: exactly one of `interface` and `socket`. */
+export function checkSource(root: Section, settings: Settings | null): GatewayConfig['source'] | null {
+  const captures = root.has('interface');
+  if (captures && root.has('socket')) {
+    root.error(
+      'socket',
+      'interface and socket are both given (keep interface to capture, socket to do without)',
+    );
+  }
+  if (!captures && !root.has('socket')) {
+    root.error(
+      null,
+      'interface is missing (add interface: eth0, or any; or socket: 40000-40015 without pcap)',
+    );
+  }
+  if (settings?.interface !== undefined) return { kind: 'interface', name: settings.interface };
+  return settings?.socket === undefined ? null : { kind: 'socket', ...settings.socket };
+}
+
+/** Every service of a client must be one of `known` (those with problems of their own included). */
+export function checkNames(section: Section, names: readonly unknown[], known: readonly string[]): void {
+  for (const [index, name] of names.entries()) {
+    if (typeof name !== 'string' || known.includes(name)) continue;
+    const advice =
+      didYouMean(name, known) ?? (known.length > 0 ? `known: ${known.join(', ')}` : 'add it to services');
+    section.error('services', `service is not known: ${printable(name, 60)} (${advice})`, index);
+  }
+}
+
+/** A shared secret would let one client act as another; hashes are compared, so that nothing here holds a secret. */
+export class SecretOwners {
+  readonly #owners = new Map<string, string>();
+
+  check(section: Section, client: string, key: string, secret: Uint8Array): void {
+    const hash = createHash('sha256').update(secret).digest('hex');
+    const owner = this.#owners.get(hash);
+    if (owner === undefined) this.#owners.set(hash, client);
+    else section.error(key, `secret is that of client ${owner} (give each its own: portknock keygen)`);
+  }
+}
+
+/** How strong a client's knocks are, and what is to be said about them. */
+export function checkStrength(section: Section, client: ClientConfig): void {
+  if (client.scheme === 'sequence') {
+    const problem = sequenceProblem(client.sequence);
+    if (problem?.level === 'error') section.error('sequence', `${problem.message} (mix the ports)`);
+    if (problem?.level === 'warning') section.warning('sequence', `${problem.message} (mix them)`);
+  } else if (client.key.digest === 'md5') {
+    section.warning('digest', 'digest md5 is for devices that have nothing else (use sha256)');
+  }
+  if (client.bits >= WEAK_BITS) return;
+  const [key, advice] =
+    client.scheme === 'sequence'
+      ? ['sequence', 'use more knocks, or one-time']
+      : ['knocks', 'use more knocks or ports'];
+  section.warning(key, `sequence has ${client.bits} bits, less than ${WEAK_BITS} (${advice})`);
+}
+
+/** What an outsider has to guess. */
+export function bitsOf(
+  client: { scheme: 'sequence'; sequence: readonly KnockPort[] } | Parameters<typeof oneTimeBits>[0],
+): number {
+  return 'scheme' in client ? sequenceBits(client.sequence) : oneTimeBits(client);
+}
+
+/** A bound socket sees UDP on its own ports and nothing else. */
+export function checkSocketSees(
+  section: Section,
+  client: ClientConfig,
+  [low, high]: SocketAddress['ports'],
+): void {
+  const bound = low === high ? `${low}` : `${low}-${high}`;
+  if (client.scheme === 'one-time') {
+    const [first, last] = client.key.ports ?? [0, 0];
+    if (client.key.carrier === 'tcp')
+      section.error('carrier', 'carrier tcp is not seen by a socket (use udp, or interface)');
+    else if (first < low || last > high) {
+      section.error(
+        'ports',
+        `ports ${first}-${last} are not all within socket ${bound} (write ports: ${bound})`,
+      );
+    }
+    return;
+  }
+  for (const [index, { port, protocol }] of client.sequence.entries()) {
+    const seen = protocol === 'udp' && port >= low && port <= high;
+    if (!seen)
+      section.error('sequence', `${port}/${protocol} is not seen by socket ${bound} (use interface)`, index);
+  }
+}

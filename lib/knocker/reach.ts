@@ -1,0 +1,156 @@
+// Getting through an opening that admits one connection: a loop of knocks and connection attempts.
+// An attempt is never given up because the next one starts: on a slow link its answer may still be under way, and it
+// may be the very one that the gateway admits. The first that is connected ends the others; if it stays so, it wins.
+
+import { connect, type Socket } from 'node:net';
+import type { Clock } from '../clock.ts';
+import { wait } from './wait.ts';
+
+export interface ReachTask {
+  readonly address: string;
+  readonly port: number;
+  readonly timeoutMs: number;
+  readonly clock: Clock;
+  readonly signal: AbortSignal | undefined;
+  /** Whether attempts may go on while the next knock is sent. */
+  readonly keepAttempts: boolean;
+  /** Knocks once and resolves to 0, or resolves to the milliseconds until it may. */
+  readonly knock: (stop: AbortSignal) => Promise<number>;
+  /** Called when even the first knock would come after the time is up. */
+  readonly refuseAhead: (waitMs: number) => never;
+}
+
+const ROUND_MS = 1500;
+const FIRST_PAUSE_MS = 20;
+const LONGEST_PAUSE_MS = 1000;
+/** Older attempts are on links too slow to live. */
+const ATTEMPT_MS = 3000;
+
+/** The accepted connection, or `null` when the time was up. @throws the signal's reason, and what `knock` threw */
+export async function reach(task: ReachTask): Promise<Socket | null> {
+  const { clock, signal } = task;
+  const stop = new AbortController();
+  const giveUp = (): void => {
+    stop.abort();
+  };
+  const cancelTimeout = clock.after(task.timeoutMs, giveUp);
+  signal?.addEventListener('abort', giveUp, { once: true });
+  const attempts = new Attempts(task, giveUp);
+  try {
+    signal?.throwIfAborted();
+    await rounds(task, attempts, stop.signal);
+  } catch (error) {
+    // Our own stop is how a winner and the time limit interrupt the loop.
+    if (!stop.signal.aborted) throw error;
+  } finally {
+    cancelTimeout();
+    signal?.removeEventListener('abort', giveUp);
+    attempts.end();
+  }
+  signal?.throwIfAborted();
+  return attempts.winner;
+}
+
+async function rounds(task: ReachTask, attempts: Attempts, stop: AbortSignal): Promise<never> {
+  for (let knocked = false; ;) {
+    if (!task.keepAttempts) attempts.abandon();
+    const waitMs = await task.knock(stop);
+    if (waitMs > 0 && !knocked) {
+      if (waitMs >= task.timeoutMs) task.refuseAhead(waitMs);
+      await wait(task.clock, waitMs, stop);
+      continue;
+    }
+    knocked = true;
+    const roundMs = waitMs > 0 ? waitMs : ROUND_MS;
+    let pauseMs = FIRST_PAUSE_MS;
+    for (let elapsedMs = 0; elapsedMs < roundMs;) {
+      attempts.start();
+      const restMs = Math.min(pauseMs, roundMs - elapsedMs);
+      await wait(task.clock, restMs, stop);
+      elapsedMs += restMs;
+      pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
+    }
+  }
+}
+
+/** The attempts under way. */
+class Attempts {
+  winner: Socket | null = null;
+  readonly #task: ReachTask;
+  readonly #won: () => void;
+  /** Each with what undoes our timers and listeners on it. */
+  readonly #open = new Map<Socket, () => void>();
+  /** Connected, and watched for a moment. */
+  #candidate: Socket | null = null;
+
+  constructor(task: ReachTask, won: () => void) {
+    this.#task = task;
+    this.#won = won;
+  }
+
+  start(): void {
+    if (this.#candidate !== null) return;
+    const { address: host, port, clock } = this.#task;
+    const socket = connect({ host, port });
+    const beganMs = performance.now();
+    const drop = (): void => {
+      this.#drop(socket);
+    };
+    let cancelTimer = clock.after(ATTEMPT_MS, drop);
+    const ignore = (): void => undefined; // 'close' follows every 'error'
+    const settle = (): void => {
+      this.#candidate = socket;
+      // The rest would compete with it for the opening: unanswered, their handshakes never complete.
+      this.abandon();
+      cancelTimer();
+      cancelTimer = clock.after(settleMs(performance.now() - beganMs), () => {
+        this.#win(socket);
+      });
+      // A refusal after the handshake is a reset or a hang-up without a byte.
+      socket.on('readable', judge);
+    };
+    const judge = (): void => {
+      if (socket.readableLength > 0) this.#win(socket);
+      else drop();
+    };
+    socket.on('error', ignore).on('close', drop).once('connect', settle);
+    this.#open.set(socket, () => {
+      cancelTimer();
+      socket.off('close', drop).off('connect', settle).off('readable', judge);
+      if (socket === this.winner) socket.off('error', ignore);
+    });
+  }
+
+  /** Gives up every attempt that is not connected. */
+  abandon(): void {
+    for (const socket of [...this.#open.keys()]) if (socket !== this.#candidate) this.#drop(socket);
+  }
+
+  /** Gives up everything but the winner. */
+  end(): void {
+    this.#candidate = this.winner;
+    this.abandon();
+  }
+
+  #win(socket: Socket): void {
+    this.winner = socket;
+    this.#release(socket);
+    this.#won();
+  }
+
+  #drop(socket: Socket): void {
+    if (socket === this.#candidate) this.#candidate = null;
+    this.#release(socket);
+    socket.destroy();
+  }
+
+  #release(socket: Socket): void {
+    this.#open.get(socket)?.();
+    this.#open.delete(socket);
+  }
+}
+
+/** Long enough for a refusal after the handshake to come back: one and a half round trips and a little. */
+function settleMs(handshakeMs: number): number {
+  return Math.min(20 + 1.5 * handshakeMs, 500);
+}

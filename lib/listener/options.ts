@@ -1,0 +1,75 @@
+// What a caller hands to KnockListener, checked: mistakes here are the caller's, so they are TypeErrors and
+// RangeErrors that name the argument.
+
+import { printable } from '../errors.ts';
+import type { Service } from '../firewall/driver.ts';
+import type { ClientAccess } from '../policy/access.ts';
+import type { Scheme } from '../scheme/scheme.ts';
+
+/** A protected service. */
+export interface ServiceOptions {
+  readonly port: number;
+  /** `tcp` unless said. */
+  readonly protocol?: 'tcp' | 'udp';
+  /** How long an unused opening lasts, milliseconds, less than a day. */
+  readonly openForMs?: number;
+  /** How many connections one knock admits. */
+  readonly connections?: number | 'unlimited';
+}
+
+const SERVICE_NAME = /^[a-z0-9][a-z0-9-]{0,31}$/u;
+const DAY_MS = 86_400_000;
+
+/** Services with every default filled in. */
+export function servicesOf(options: {
+  readonly services: Readonly<Record<string, ServiceOptions>>;
+  readonly openForMs?: number;
+  readonly connections?: number | 'unlimited';
+}): readonly Service[] {
+  return Object.entries(options.services).map(([name, service]) => {
+    if (!SERVICE_NAME.test(name)) {
+      throw new TypeError(`service name must match ${SERVICE_NAME.source}, got '${printable(name)}'`);
+    }
+    const { port, protocol = 'tcp' } = service;
+    const openForMs = service.openForMs ?? options.openForMs ?? 30_000;
+    const connections = service.connections ?? options.connections ?? 1;
+    requireWhole(`services.${name}.port`, port, 65_535);
+    requireWhole(`services.${name}.openForMs`, openForMs, DAY_MS - 1);
+    if (connections !== 'unlimited') requireWhole(`services.${name}.connections`, connections, 1000);
+    return { name, protocol, port, openForMs, connections };
+  });
+}
+
+/** Every client of a scheme must have an access entry, and every entry name services that exist. */
+export function checkClients(options: {
+  readonly services: Readonly<Record<string, unknown>>;
+  readonly clients: readonly ClientAccess[];
+  readonly schemes: readonly Scheme[];
+}): void {
+  const names = new Set<string>();
+  for (const { name, services } of options.clients) {
+    if (names.has(name))
+      throw new TypeError(`clients must have different names, got '${printable(name)}' twice`);
+    names.add(name);
+    const unknown = services.find((service) => !Object.hasOwn(options.services, service));
+    if (unknown !== undefined) {
+      throw new TypeError(
+        `services of client ${printable(name)} must be configured, got '${printable(unknown)}'`,
+      );
+    }
+  }
+  for (const scheme of options.schemes) {
+    const stranger = scheme.clients.find((name) => !names.has(name));
+    if (stranger !== undefined) {
+      throw new TypeError(
+        `client '${printable(stranger)}' of scheme ${scheme.name} must be listed in clients`,
+      );
+    }
+  }
+}
+
+function requireWhole(name: string, value: number, most: number): void {
+  if (!Number.isInteger(value) || value < 1 || value > most) {
+    throw new RangeError(`${name} must be a whole number from 1 to ${most}, got ${value}`);
+  }
+}

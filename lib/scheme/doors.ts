@@ -1,0 +1,94 @@
+// The state machine of knocks without tags: doors with an ordered list of ports, and sources on their way through
+// them. Used by plain sequences (every SYN and datagram counts) and by one-time over tcp (its port range counts).
+
+import { TCP, type PacketView } from '../packet/view.ts';
+import { AttemptTable } from './attempts.ts';
+import type { Match } from './scheme.ts';
+
+/** A sequence of ports that leads to a request. */
+export interface Door {
+  /** Knocks in order, as {@link knockKey}. */
+  readonly keys: readonly number[];
+  readonly timeoutMs: number;
+  readonly request: Match;
+  /** Ports whose packets start an attempt over when they are not its next knock. */
+  readonly scope: readonly [low: number, high: number];
+}
+
+/** One number for a protocol and a port. */
+export function knockKey(protocol: number, port: number): number {
+  return (protocol << 16) | port;
+}
+
+/** A set of doors with the bounded table of who is on the way through which. */
+export class Doors {
+  readonly #table = new AttemptTable();
+  readonly #doors = new Map<number, Door>();
+  readonly #openers = new Map<number, readonly number[]>();
+  #lastId = 0;
+
+  /** Adds a door; returns the id to remove it with. */
+  add(door: Door): number {
+    this.#lastId = (this.#lastId + 1) | 0;
+    this.#doors.set(this.#lastId, door);
+    const first = door.keys[0] ?? 0;
+    this.#openers.set(first, [...(this.#openers.get(first) ?? []), this.#lastId]);
+    return this.#lastId;
+  }
+
+  remove(id: number): void {
+    const first = this.#doors.get(id)?.keys[0] ?? 0;
+    this.#doors.delete(id);
+    const left = (this.#openers.get(first) ?? []).filter((other) => other !== id);
+    if (left.length > 0) this.#openers.set(first, left);
+    else this.#openers.delete(first);
+  }
+
+  /** Moves the packet's source on; returns the request of a door whose last knock this was. */
+  match(packet: PacketView): Match | null {
+    const key = knockKey(packet.protocol, packet.dstPort);
+    const table = this.#table;
+    const set = table.setOf(packet);
+    let complete: Match | null = null;
+    let repeat = false;
+    for (let slot = table.next(set, set, packet); slot >= 0; slot = table.next(set, slot + 1, packet)) {
+      const door = this.#doors.get(table.door(slot));
+      const again = table.isRepeat(slot, packet);
+      if (door === undefined) {
+        table.remove(slot);
+      } else if (again && packet.protocol === TCP) {
+        // A retransmitted SYN: known by its sequence number before it could count as a knock.
+        repeat = true;
+      } else if (door.keys[table.stage(slot)] === key) {
+        table.advance(slot, packet);
+        if (table.stage(slot) < door.keys.length) continue;
+        table.remove(slot);
+        complete = door.request;
+      } else if (again) {
+        repeat = true;
+      } else if (packet.dstPort >= door.scope[0] && packet.dstPort <= door.scope[1]) {
+        table.remove(slot);
+      }
+    }
+    if (!repeat && complete === null) this.#start(set, key, packet);
+    return complete;
+  }
+
+  #start(set: number, key: number, packet: PacketView): void {
+    const openers = this.#openers.get(key);
+    if (openers === undefined) return;
+    for (const id of openers) {
+      if (!this.#isUnderWay(set, id, packet)) {
+        this.#table.start(set, id, packet, this.#doors.get(id)?.timeoutMs ?? 0);
+      }
+    }
+  }
+
+  #isUnderWay(set: number, id: number, packet: PacketView): boolean {
+    const table = this.#table;
+    for (let slot = table.next(set, set, packet); slot >= 0; slot = table.next(set, slot + 1, packet)) {
+      if (table.door(slot) === id) return true;
+    }
+    return false;
+  }
+}

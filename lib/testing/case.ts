@@ -1,0 +1,8 @@
+// One case of a conformance suite: works with any test runner, for instance
+// `for (const { title, run } of cases) it(title, run)`.
+
+/** A requirement that an implementation meets when `run` resolves. */
+export interface ConformanceCase {
+  readonly title: string;
+  readonly run: () => Promise<void>;
+}

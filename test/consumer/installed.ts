@@ -1,0 +1,115 @@
+// The package as a user gets it: built afresh in a copy, packed, and installed in an empty folder. Made once per
+// test run and removed at its end; the working tree's own dist/ is left alone.
+
+import { execFile } from 'node:child_process';
+import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const ROOT = resolve(import.meta.dirname, '../..');
+const SOURCES = ['package.json', 'tsconfig.json', 'tsup.config.ts', 'lib', 'cli'];
+const TEXTS = ['README.md', 'LICENSE', 'CHANGELOG.md', 'SECURITY.md'];
+
+/** Where the package is installed, and what its tarball contains. */
+export interface Installed {
+  /** The consumer's folder, with its `node_modules`. */
+  readonly folder: string;
+  /** Paths in the tarball. */
+  readonly files: readonly string[];
+}
+
+export interface Ran {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+let once: Promise<Installed> | undefined;
+
+/** Builds, packs and installs, the first time that it is asked. Takes some seconds. */
+export function installed(): Promise<Installed> {
+  once ??= install();
+  return once;
+}
+
+async function install(): Promise<Installed> {
+  const temporary = await mkdtemp(join(tmpdir(), 'portknock-consumer-'));
+  after(() => rm(temporary, { recursive: true, force: true }));
+  const source = join(temporary, 'source');
+  await mkdir(source);
+  for (const name of [...SOURCES, ...TEXTS])
+    await cp(join(ROOT, name), join(source, name), { recursive: true });
+  await symlink(join(ROOT, 'node_modules'), join(source, 'node_modules'));
+  await run(
+    process.execPath,
+    [join(ROOT, 'node_modules/tsup/dist/cli-default.js'), '--silent'],
+    options(source),
+  );
+  const { stdout } = await run(
+    'npm',
+    ['pack', '--json', '--ignore-scripts', '--pack-destination', temporary],
+    options(source),
+  );
+  const [packed] = Object.values(
+    JSON.parse(stdout) as Record<string, { filename: string; files: { path: string }[] }>,
+  );
+  if (packed === undefined) throw new Error(`npm pack said nothing: ${stdout}`);
+  const folder = join(temporary, 'consumer');
+  await mkdir(folder);
+  await writeFile(
+    join(folder, 'package.json'),
+    JSON.stringify({ name: 'consumer', private: true, type: 'module' }),
+  );
+  const quiet = ['--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'];
+  await run('npm', ['install', ...quiet, join(temporary, packed.filename)], options(folder));
+  return { folder, files: packed.files.map(({ path }) => path).sort() };
+}
+
+/** Runs a program in the consumer's folder to its end, whatever its exit code. */
+export async function runIn(folder: string, file: string, args: readonly string[], env = {}): Promise<Ran> {
+  try {
+    const { stdout, stderr } = await run(file, args, options(folder, env));
+    return { code: 0, stdout, stderr };
+  } catch (error) {
+    const failed = error as Partial<Ran> & { code?: unknown };
+    if (typeof failed.code !== 'number') throw error;
+    return { code: failed.code, stdout: failed.stdout ?? '', stderr: failed.stderr ?? '' };
+  }
+}
+
+/** Runs a program text under Node in the consumer's folder; `name` decides between ESM (.mjs) and CJS (.cjs). */
+export async function runText(name: string, text: string, env = {}): Promise<Ran> {
+  const { folder } = await installed();
+  await writeFile(join(folder, name), text);
+  return runIn(folder, process.execPath, [name], env);
+}
+
+/** Type checks files in the consumer's folder with the repository's compiler and types of Node. */
+export async function typeCheck(
+  files: Readonly<Record<string, string>>,
+  flags: readonly string[],
+): Promise<Ran> {
+  const { folder } = await installed();
+  for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
+  const types = join(folder, 'node_modules/@types');
+  await mkdir(types, { recursive: true });
+  if (!(await readdir(types)).includes('node'))
+    await symlink(join(ROOT, 'node_modules/@types/node'), join(types, 'node'));
+  const compiler = join(ROOT, 'node_modules/typescript/bin/tsc');
+  return runIn(folder, process.execPath, [
+    compiler,
+    '--noEmit',
+    '--target',
+    'es2022',
+    ...flags,
+    ...Object.keys(files),
+  ]);
+}
+
+// Without our coverage and test settings: the programs are somebody else's.
+function options(cwd: string, env = {}) {
+  const inherited = Object.entries(process.env).filter(([name]) => !/^(NODE_|npm_|PORTKNOCK_)/u.test(name));
+  return { cwd, env: { ...Object.fromEntries(inherited), ...env }, timeout: 120_000 };
+}

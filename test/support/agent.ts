@@ -1,0 +1,180 @@
+// A process inside a namespace that does for a test what a client would: sends datagrams, connects, talks.
+// Started by startAgent(); speaks JSON over Node's channel, which survives nsenter.
+
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { connect as connectTcp, createServer, type Socket } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { Knocker, parseProfile } from '../../lib/knocker.ts';
+import type { Namespace } from './netns.ts';
+
+export interface Datagram {
+  readonly host: string;
+  readonly port: number;
+  /** base64 */
+  readonly payload: string;
+}
+
+export interface ConnectRequest {
+  readonly host: string;
+  readonly port: number;
+  readonly source?: string;
+  readonly timeoutMs?: number;
+}
+
+/** `talks`: an echo came back through it. */
+export type ConnectResult = { readonly outcome: 'talks' | 'mute' | 'refused' | 'timeout'; readonly id: number; readonly ms: number };
+
+interface Calls {
+  datagrams(request: { readonly packets: readonly Datagram[]; readonly source?: string }): Promise<null>;
+  /** Connects and sends a line; the server under test echoes. The socket stays open until `hangUp`. */
+  connect(request: ConnectRequest): Promise<ConnectResult>;
+  /** Sends a line through an open connection; whether the echo came back within the time. */
+  talk(request: { readonly id: number; readonly timeoutMs?: number }): Promise<boolean>;
+  hangUp(request: { readonly id: number }): Promise<null>;
+  /** An echo server; it closes nothing by itself. */
+  echo(request: { readonly port: number }): Promise<null>;
+  /** Resets every connection of the echo server. */
+  reset(request: null): Promise<number>;
+  knock(request: { readonly profile: string; readonly service?: string }): Promise<number>;
+}
+
+/** A running agent: every call is a promise of its answer. */
+export type Agent = Calls & { stop(): Promise<void> };
+
+export async function startAgent(space: Namespace): Promise<Agent> {
+  const child = space.spawn(process.execPath, ['--import', 'tsx', fileURLToPath(import.meta.url), 'agent'], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+  const waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
+  let last = 0;
+  child.on('message', (answer: { id: number; value?: unknown; error?: string }) => {
+    const call = waiting.get(answer.id);
+    waiting.delete(answer.id);
+    if (answer.error === undefined) call?.resolve(answer.value);
+    else call?.reject(new Error(answer.error));
+  });
+  child.once('exit', () => {
+    for (const { reject } of waiting.values()) reject(new Error('agent ended'));
+  });
+  await once(child, 'message');
+  const ask = (name: string, request: unknown): Promise<unknown> =>
+    new Promise((resolve, reject) => {
+      last += 1;
+      waiting.set(last, { resolve, reject });
+      child.send({ id: last, name, request });
+    });
+  const agent: Record<string, unknown> = {
+    async stop() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      const gone = once(child, 'exit');
+      child.kill('SIGKILL');
+      await gone;
+    },
+  };
+  for (const name of ['datagrams', 'connect', 'talk', 'hangUp', 'echo', 'reset', 'knock']) {
+    agent[name] = (request: unknown) => ask(name, request);
+  }
+  return agent as unknown as Agent;
+}
+
+const sockets = new Map<number, Socket>();
+const served = new Set<Socket>();
+let lastSocket = 0;
+
+const calls: Calls = {
+  async datagrams({ packets, source }) {
+    const socket = createSocket({ type: packets[0]?.host.includes(':') === true ? 'udp6' : 'udp4' });
+    if (source !== undefined) {
+      socket.bind(0, source);
+      await once(socket, 'listening');
+    }
+    for (const { host, port, payload } of packets) {
+      await new Promise<void>((resolve, reject) => {
+        socket.send(Buffer.from(payload, 'base64'), port, host, (error) => {
+          if (error === null) resolve();
+          else reject(error);
+        });
+      });
+    }
+    socket.close();
+    return null;
+  },
+  async connect({ host, port, source, timeoutMs = 1000 }) {
+    const began = performance.now();
+    const socket = connectTcp({ host, port, ...(source === undefined ? {} : { localAddress: source }) });
+    lastSocket += 1;
+    const id = lastSocket;
+    sockets.set(id, socket);
+    const outcome = await new Promise<ConnectResult['outcome']>((resolve) => {
+      let connected = false;
+      setTimeout(() => {
+        resolve(connected ? 'mute' : 'timeout');
+      }, timeoutMs).unref();
+      socket.once('connect', () => {
+        connected = true;
+        socket.write('hello\n');
+      });
+      socket.once('data', () => {
+        resolve('talks');
+      });
+      socket.on('error', () => {
+        resolve('refused');
+      });
+      socket.once('close', () => {
+        resolve('refused');
+      });
+    });
+    if (outcome !== 'talks') socket.destroy();
+    return { outcome, id, ms: performance.now() - began };
+  },
+  async talk({ id, timeoutMs = 1000 }) {
+    const socket = sockets.get(id);
+    if (socket === undefined || socket.destroyed) return false;
+    socket.write('again\n');
+    return new Promise((resolve) => {
+      setTimeout(() => {
+        resolve(false);
+      }, timeoutMs).unref();
+      socket.once('data', () => {
+        resolve(true);
+      });
+    });
+  },
+  hangUp({ id }) {
+    sockets.get(id)?.destroy();
+    sockets.delete(id);
+    return Promise.resolve(null);
+  },
+  async echo({ port }) {
+    const server = createServer((socket) => {
+      served.add(socket);
+      socket.on('error', () => undefined);
+      socket.once('close', () => served.delete(socket));
+      socket.pipe(socket);
+    });
+    server.listen(port, '::');
+    await once(server, 'listening');
+    return null;
+  },
+  reset() {
+    const count = served.size;
+    for (const socket of served) socket.resetAndDestroy();
+    return Promise.resolve(count);
+  },
+  async knock({ profile, service }) {
+    const { packets } = await new Knocker(parseProfile(profile)).knock(service);
+    return packets;
+  },
+};
+
+if (process.argv[2] === 'agent' && process.send !== undefined) {
+  process.on('disconnect', () => process.exit(0));
+  process.on('message', ({ id, name, request }: { id: number; name: keyof Calls; request: never }) => {
+    Promise.resolve(calls[name](request)).then(
+      (value) => process.send?.({ id, value }),
+      (error: unknown) => process.send?.({ id, error: error instanceof Error ? error.message : String(error) }),
+    );
+  });
+  process.send('ready');
+}
