@@ -34,7 +34,7 @@ const packages = [
 ];
 const compiler = ['libpcap-dev', 'python3', 'make', 'g++'];
 // Debian starts and enables these when it installs them; nobody asked for that here.
-const services = { 'openssh-server': ['ssh.service', 'ssh.socket'], knockd: ['knockd.service'] };
+const services = { 'openssh-server': ['ssh'], knockd: ['knockd'] };
 
 main();
 
@@ -167,11 +167,15 @@ function withoutServiceStart(work) {
   }
 }
 
+// With Debian's own helpers: they work where systemd is not running, or not there, as in a container.
 function disableServices(installed) {
-  const units = installed.flatMap((name) => services[name] ?? []);
-  if (units.length === 0 || !isPresent('systemctl')) return;
-  for (const unit of units) run('systemctl', ['disable', '--quiet', unit]);
-  say(`left disabled, as nobody asked for it: ${units.join(' ')}`);
+  const found = installed.flatMap((name) => services[name] ?? []);
+  if (found.length === 0) return;
+  for (const name of found) {
+    run('deb-systemd-helper', ['disable', `${name}.service`]);
+    run('update-rc.d', [name, 'disable']);
+  }
+  say(`left disabled, as nobody asked for it: ${found.join(' ')}`);
 }
 
 // --- pcap ---

@@ -18,6 +18,8 @@ export type KnockErrorCode =
   | 'ERR_REPLAY_WRITE' // the replay state could not be made durable
   | 'ERR_CONFIG' // a configuration with problems, see ConfigError
   | 'ERR_PROFILE' // a client profile that cannot be used
+  | 'ERR_EXISTS' // something that would have to be overwritten
+  | 'ERR_WRITE' // a file of ours could not be written
   | 'ERR_STATE' // the client's own state could not be kept
   | 'ERR_KNOCK_AHEAD' // too many knocks in a row: the next one-time step is not valid yet
   | 'ERR_RESOLVE' // the gateway's name has no usable address

@@ -1,7 +1,7 @@
 // The light entry "portknock/knocker": what a client needs, without capture, firewall or configuration.
 
 export { parseDuration } from './duration.ts';
-export { isKnockError, KnockError, messageOf, printable, type KnockErrorCode } from './errors.ts';
+export { isKnockError, KnockError, messageOf, printable, systemCode, type KnockErrorCode } from './errors.ts';
 export { Knocker, type Knocked, type KnockerOptions, type ReachOptions } from './knocker/knocker.ts';
 export {
   formatProfile,

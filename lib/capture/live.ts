@@ -163,7 +163,7 @@ class LiveCapture implements PacketSource {
       const { uid = NOBODY, gid = NOBODY } = this.#options;
       const order: ChildOrder = {
         device: this.#options.interface,
-        filter: captureFilter(needs, { inbound: true }),
+        filter: captureFilter(needs),
         uid,
         gid,
       };

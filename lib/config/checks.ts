@@ -43,12 +43,11 @@ export function checkSource(root: Section, settings: Settings | null): GatewayCo
   return settings?.socket === undefined ? null : { kind: 'socket', ...settings.socket };
 }
 
-/** Every service of a client must be one of `known` (those with problems of their own included). */
+/** Every service of a client must be one of `known`, those with problems of their own included. */
 export function checkNames(section: Section, names: readonly unknown[], known: readonly string[]): void {
   for (const [index, name] of names.entries()) {
     if (typeof name !== 'string' || known.includes(name)) continue;
-    const advice =
-      didYouMean(name, known) ?? (known.length > 0 ? `known: ${known.join(', ')}` : 'add it to services');
+    const advice = didYouMean(name, known) ?? `known: ${known.map((each) => printable(each, 60)).join(', ')}`;
     section.error('services', `service is not known: ${printable(name, 60)} (${advice})`, index);
   }
 }
@@ -97,7 +96,7 @@ export function checkSocketSees(
 ): void {
   const bound = low === high ? `${low}` : `${low}-${high}`;
   if (client.scheme === 'one-time') {
-    const [first, last] = client.key.ports ?? [0, 0];
+    const [first, last] = client.key.ports;
     if (client.key.carrier === 'tcp')
       section.error('carrier', 'carrier tcp is not seen by a socket (use udp, or interface)');
     else if (first < low || last > high) {

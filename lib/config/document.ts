@@ -35,6 +35,7 @@ export function parseConfigDocument(text: string, file: string): ConfigDocument 
     lineCounter: lines,
     prettyErrors: false,
     stringKeys: true,
+    resolveKnownTags: false,
     logLevel: 'error',
   });
   for (const fault of [...document.errors, ...document.warnings])

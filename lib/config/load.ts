@@ -4,35 +4,20 @@
 import { open } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { messageOf, printable, systemCode } from '../errors.ts';
-import {
-  bitsOf,
-  checkNames,
-  checkServices,
-  checkSocketSees,
-  checkSource,
-  checkStrength,
-  SecretOwners,
-} from './checks.ts';
+import { checkServices, checkSource } from './checks.ts';
+import { clientsOf } from './clients.ts';
 import { parseConfigDocument } from './document.ts';
 import { ConfigError } from './problems.ts';
 import {
-  CLIENT_NAME,
-  clientSchemas,
-  LATER_SCHEMES,
   SERVICE_NAME,
   serviceSchema,
   settingsSchema,
-  type ClientConfig,
   type GatewayConfig,
-  type OneTimeEntry,
-  type SequenceEntry,
   type ServiceConfig,
   type Settings,
 } from './schema.ts';
 import type { Section } from './section.ts';
 import { isExposed, readSecretFile, secretOf, type ReadSecretFile, type SecretContext } from './secrets.ts';
-
-type Sections = ReturnType<Section['sections']>;
 
 export interface ParseOptions {
   /** The file's name, for messages and for relative paths. */
@@ -83,10 +68,8 @@ export async function parseConfig(text: string, options: ParseOptions): Promise<
   const settings = root.parse(settingsSchema);
   const accessKey = await secretOf(root, { key: 'access_key', bytes: [32, 32] }, context);
   const source = checkSource(root, settings);
-  const serviceSections = root.sections('services', 'service');
-  const services = servicesOf(root, serviceSections, settings);
-  const serviceNames = serviceSections.map(([name]) => name);
-  const clients = await clientsOf(root, serviceNames, source, context);
+  const services = servicesOf(root, settings);
+  const clients = await clientsOf(root, root.names('services'), source, context);
   problems.throwIfAny();
   if (settings === null || source === null)
     throw new Error('a configuration without problems must be complete');
@@ -108,13 +91,9 @@ export async function parseConfig(text: string, options: ParseOptions): Promise<
   };
 }
 
-function servicesOf(
-  root: Section,
-  sections: Sections,
-  settings: Settings | null,
-): Record<string, ServiceConfig> {
+function servicesOf(root: Section, settings: Settings | null): Record<string, ServiceConfig> {
   const found = new Map<string, readonly [ServiceConfig, Section]>();
-  for (const [name, section] of sections) {
+  for (const [name, section] of root.sections('services', 'service')) {
     if (!SERVICE_NAME.test(name)) {
       section.error(null, 'name must be lower-case letters, digits and dashes, at most 32 (rename it)');
     }
@@ -132,80 +111,6 @@ function servicesOf(
   return Object.fromEntries([...found].map(([name, [service]]) => [name, service]));
 }
 
-async function clientsOf(
-  root: Section,
-  serviceNames: readonly string[],
-  source: GatewayConfig['source'] | null,
-  context: SecretContext,
-): Promise<readonly ClientConfig[]> {
-  const owners = new SecretOwners();
-  const clients: ClientConfig[] = [];
-  const sections = root.sections('clients', 'client');
-  for (const [name, section] of sections) {
-    if (!CLIENT_NAME.test(name)) {
-      section.error(null, 'name must be letters, digits, dot, dash and underscore, at most 64 (rename it)');
-    }
-    const client = await clientOf(name, section, owners, context);
-    const named = section.value('services');
-    if (Array.isArray(named)) checkNames(section, named, serviceNames);
-    if (client === null) continue;
-    checkStrength(section, client);
-    if (source?.kind === 'socket') checkSocketSees(section, client, source.ports);
-    clients.push(client);
-  }
-  if (root.isEmpty('clients')) {
-    root.warning('clients', 'clients is empty: nobody can knock (portknock add-client adds one)');
-  }
-  return clients;
-}
-
-async function clientOf(
-  name: string,
-  section: Section,
-  owners: SecretOwners,
-  context: SecretContext,
-): Promise<ClientConfig | null> {
-  const scheme = section.value('scheme');
-  if (scheme === 'one-time') {
-    section.refuseStrangers(Object.keys(clientSchemas[scheme].entries));
-    const secret = await secretOf(section, { key: 'secret', bytes: [16, 64] }, context);
-    if (!section.has('secret') && !section.has('secret_file')) {
-      section.error(null, 'secret is missing (add secret_file, made by portknock keygen --out FILE)');
-    }
-    if (secret !== null)
-      owners.check(section, name, section.has('secret') ? 'secret' : 'secret_file', secret);
-    const entry = section.parse(clientSchemas[scheme]);
-    return entry === null || secret === null ? null : oneTimeClient(name, entry, secret);
-  }
-  if (scheme === 'sequence') {
-    section.refuseStrangers(Object.keys(clientSchemas[scheme].entries));
-    const entry = section.parse(clientSchemas[scheme]);
-    return entry === null ? null : sequenceClient(name, entry);
-  }
-  section.error('scheme', schemeProblem(section, scheme));
-  return null;
-}
-
-function oneTimeClient(name: string, entry: OneTimeEntry, secret: Buffer): ClientConfig {
-  const { digest, knocks, ports, carrier, step, sequence_timeout: timeoutMs } = entry;
-  const key = { secret, digest, knocks, ports, stepSeconds: step / 1000, carrier, timeoutMs };
-  return { name, scheme: 'one-time', key, services: unique(entry.services), bits: bitsOf(key) };
-}
-
-function sequenceClient(name: string, entry: SequenceEntry): ClientConfig {
-  const { sequence, sequence_timeout: timeoutMs } = entry;
-  const bits = bitsOf({ scheme: 'sequence', sequence });
-  return { name, scheme: 'sequence', sequence, timeoutMs, services: unique(entry.services), bits };
-}
-
-function schemeProblem(section: Section, scheme: unknown): string {
-  if (!section.has('scheme')) return 'scheme is missing (add scheme: one-time)';
-  if (isText(scheme) && LATER_SCHEMES.includes(scheme)) {
-    return `scheme ${scheme} is not in this version yet (use one-time or sequence)`;
-  }
-  return `scheme is not known: ${printable(JSON.stringify(scheme), 60)} (use one-time or sequence)`;
-}
-
 function unreadable(cause: unknown): string {
   const code = systemCode(cause);
   if (code === 'ENOENT')
@@ -213,12 +118,4 @@ function unreadable(cause: unknown): string {
   if (code === 'EACCES') return 'configuration cannot be read: permission denied (run as its owner)';
   if (code === 'EISDIR') return 'configuration cannot be read: it is a directory (name the file in it)';
   return `configuration cannot be read: ${printable(code === '' ? messageOf(cause) : code)} (check the path)`;
-}
-
-function unique(names: readonly string[]): readonly string[] {
-  return [...new Set(names)];
-}
-
-function isText(value: unknown): value is string {
-  return typeof value === 'string';
 }

@@ -65,7 +65,7 @@ export type ClientConfig = {
   readonly services: readonly string[];
   readonly bits: number;
 } & (
-  | { readonly scheme: 'one-time'; readonly key: OneTimeClient }
+  | { readonly scheme: 'one-time'; readonly key: Required<OneTimeClient> }
   | { readonly scheme: 'sequence'; readonly sequence: readonly KnockPort[]; readonly timeoutMs: number }
 );
 

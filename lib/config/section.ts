@@ -30,10 +30,6 @@ export class Section {
     this.problems = parts.problems;
   }
 
-  get keys(): readonly string[] {
-    return this.#map.items.map(keyOf);
-  }
-
   has(key: string): boolean {
     return this.#pair(key) !== undefined;
   }
@@ -50,6 +46,12 @@ export class Section {
     return (
       !isNode(node) || (isScalar(node) && node.value === null) || (isMap(node) && node.items.length === 0)
     );
+  }
+
+  /** The keys of the map at a key, whatever their values; `null` when there is no such map, or nothing in it. */
+  names(key: string): readonly string[] | null {
+    const node = this.#pair(key)?.value;
+    return isMap(node) && node.items.length > 0 ? node.items.map(keyOf) : null;
   }
 
   /** A problem with a key's value (or its `index`-th entry), or with the key's absence. */

@@ -14,8 +14,10 @@ export const OURS = /^(?:PORTKNOCK|PK-[A-Za-z0-9-]+)$/u;
 
 const OPEN = 'PK-OPEN';
 const PENDING = 'PK-PENDING';
+const RESET = 'PK-RESET';
 const ADOPT = 'PK-ADOPT';
 const PENDING_MARK = '0x10000000/0x30000000';
+const NO_MARK = '0x0/0x30000000';
 const OPEN_MARK = '0x20000000/0x30000000';
 /** One list, and some rules, per connection that a knock admits. */
 export const MOST_CONNECTIONS = 16;
@@ -42,7 +44,7 @@ export function listsOf({ protocol, port, connections }: Service): readonly stri
 /** Input for `iptables-restore --noflush`: puts the whole ruleset in place of any earlier one, in one transaction. */
 export function setupText(ruleset: Ruleset): string {
   const { services, peers, present, jumps, extra } = ruleset;
-  const chains = [MAIN, OPEN, PENDING, ADOPT, ...services.map(chainOf)];
+  const chains = [MAIN, OPEN, PENDING, RESET, ADOPT, ...services.map(chainOf)];
   const stale = present.filter((chain) => !chains.includes(chain));
   return transaction([
     ...jumps.map(removeRule),
@@ -53,6 +55,8 @@ export function setupText(ruleset: Ruleset): string {
     `-A ${OPEN} -j ACCEPT`,
     `-A ${PENDING} -j CONNMARK --set-mark ${PENDING_MARK}`,
     `-A ${PENDING} -j ACCEPT`,
+    `-A ${RESET} -j CONNMARK --set-mark ${NO_MARK}`,
+    `-A ${RESET} -j ACCEPT`,
     ...peers.map(
       (peer) =>
         `-A ${ADOPT} -p tcp -s ${peer.address} --sport ${peer.port} --dport ${peer.localPort} -j ${OPEN}`,
@@ -93,8 +97,10 @@ function tcpRules(service: Service): string[] {
   const fresh = `-p tcp --syn -m conntrack --ctstate NEW ${admits}`;
   if (service.connections === 'unlimited')
     return [live, adopt, `${fresh} -j ${OPEN}`, `${repeatedSyn(OPEN_MARK)} ${admits} -j ACCEPT`];
+  // ASSURED: conntrack saw this very handshake through. ESTABLISHED alone would do for a blind attacker: his forged
+  // SYN makes the real client answer our SYN-ACK with a reset, and after it conntrack lets any acknowledgement pass.
   const completes =
-    `-m connmark --mark ${PENDING_MARK} -m conntrack --ctstate ESTABLISHED --ctdir ORIGINAL ` +
+    `-m connmark --mark ${PENDING_MARK} -m conntrack --ctstate ESTABLISHED --ctstatus ASSURED --ctdir ORIGINAL ` +
     '-p tcp --tcp-flags SYN,RST,ACK ACK';
   return [
     live,
@@ -104,7 +110,7 @@ function tcpRules(service: Service): string[] {
       (list) =>
         `${completes} -m recent --name ${list} --rcheck --seconds ${seconds} -m recent --name ${list} --remove -j ${OPEN}`,
     ),
-    `-m connmark --mark ${PENDING_MARK} -p tcp --tcp-flags RST RST -j ACCEPT`,
+    `-m connmark --mark ${PENDING_MARK} -p tcp --tcp-flags RST RST -j ${RESET}`,
     `-m connmark --mark ${PENDING_MARK} -p tcp -j REJECT --reject-with tcp-reset`,
     adopt,
     `${fresh} -j ${PENDING}`,

@@ -18,22 +18,23 @@ import { unlessAborted, wait } from './wait.ts';
  * @throws KnockError `ERR_RESOLVE`
  */
 export async function resolveHost(host: string, family?: 4 | 6, signal?: AbortSignal): Promise<string> {
-  const kind = family === undefined ? 'address' : `IPv${family} address`;
+  const shown = printable(host);
+  let found: readonly { readonly address: string; readonly family: number }[];
   try {
-    const found = await unlessAborted(lookup(host, { all: true, family: family ?? 0 }), signal);
-    const [first] = found;
-    if (first !== undefined) return first.address;
+    found = await unlessAborted(lookup(host, { all: true, family: family ?? 0 }), signal);
   } catch (cause) {
     signal?.throwIfAborted();
-    throw new KnockError(
-      'ERR_RESOLVE',
-      `host has no ${kind}: '${printable(host)}' (check the name and the DNS)`,
-      {
-        cause,
-      },
-    );
+    throw new KnockError('ERR_RESOLVE', `host has no address: '${shown}' (check the name and the DNS)`, {
+      cause,
+    });
   }
-  throw new KnockError('ERR_RESOLVE', `host has no ${kind}: '${printable(host)}' (try the other family)`);
+  // The resolver hands out a literal address of the other family all the same.
+  const first = found.find((each) => family === undefined || each.family === family);
+  if (first !== undefined) return first.address;
+  throw new KnockError(
+    'ERR_RESOLVE',
+    `host has no IPv${family ?? ''} address: '${shown}' (use the other family)`,
+  );
 }
 
 /** One datagram per knock, all from one socket and so from one source. @throws KnockError `ERR_SEND` */

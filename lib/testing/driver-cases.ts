@@ -13,8 +13,8 @@ export interface DriverBench<D extends FirewallDriver> {
   readonly second: Service;
   readonly here: string;
   readonly there: string;
-  setup(): Promise<void>;
-  grant(service: Service, source: string): Grant;
+  readonly setup: () => Promise<void>;
+  readonly grant: (service: Service, source: string) => Grant;
 }
 
 export interface DriverCase<D extends FirewallDriver> {

@@ -8,15 +8,15 @@ import { connectionCases, contractCases, expiryCases, type DriverCase } from './
 /** {@link driverConformance}'s options; `D` is the driver's own type. */
 export interface DriverSuiteOptions<D extends FirewallDriver> {
   /** A driver that was not set up, on a firewall without rules of ours. */
-  make(): Promise<D>;
+  readonly make: () => Promise<D>;
   /** Called after each case, torn down or not. */
-  dispose?(driver: D): Promise<void>;
+  readonly dispose?: (driver: D) => Promise<void>;
   /** Tries one new connection from `source` and tells whether it was admitted. */
-  admits?(driver: D, service: Service, source: string): Promise<boolean>;
+  readonly admits?: (driver: D, service: Service, source: string) => Promise<boolean>;
   /** Lets `ms` milliseconds pass for this driver. */
-  elapse?(driver: D, ms: number): Promise<void>;
+  readonly elapse?: (driver: D, ms: number) => Promise<void>;
   /** The wall clock, for `openUntil`; the host's unless given. */
-  now?(): number;
+  readonly now?: () => number;
   /** What to protect, at least two services; by default TCP ports 22 and 8443 and UDP port 5353. */
   readonly services?: readonly Service[];
   /** Two sources, by default one of IPv4 and one of IPv6. */

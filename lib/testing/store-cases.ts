@@ -11,8 +11,8 @@ export interface StoreBench {
   readonly clock: VirtualClock;
   readonly fixture: StoreFixture;
   /** Opens a store; `ready` also lets the first window pass. */
-  open(store: ReplayStore): Promise<ReplayStore>;
-  ready(store: ReplayStore): Promise<ReplayStore>;
+  readonly open: (store: ReplayStore) => Promise<ReplayStore>;
+  readonly ready: (store: ReplayStore) => Promise<ReplayStore>;
 }
 
 export interface StoreCase {

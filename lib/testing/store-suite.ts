@@ -12,14 +12,14 @@ export interface StoreFixture {
   /** A store on this state, not opened. */
   readonly store: ReplayStore;
   /** One more store on the same state, not opened, as after a restart of the process. */
-  again(): ReplayStore;
+  readonly again: () => ReplayStore;
   /** Removes the state; the stores are closed by then. */
-  dispose(): Promise<void>;
+  readonly dispose: () => Promise<void>;
 }
 
 /** {@link storeConformance}'s options. */
 export interface StoreSuiteOptions {
-  make(): Promise<StoreFixture>;
+  readonly make: () => Promise<StoreFixture>;
   /** Whether the state survives a restart; adds the cases for that. */
   readonly durable: boolean;
 }

@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { importFaults, importGraph, loadedFor } from './import-rules.ts';
 import { typescriptFiles } from './tree.ts';
 
-const NOT_FOR_SEND = /^(yaml|valibot|pcap|debug|node-forge|lib\/(listener|capture|firewall|config|replay|grant)\/)/u;
+const NOT_FOR_SEND =
+  /^(yaml|valibot|pcap|debug|node-forge|lib\/(listener|capture|firewall|config|replay|grant)\/)/u;
 
 describe('imports of lib and cli', () => {
   it('keep to the import table', async () => {

@@ -5,6 +5,8 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect as connectTcp, createServer, type Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import type { FirewallDriver, Grant, Opening, Service } from '../../lib/firewall/driver.ts';
+import { iptables } from '../../lib/firewall/iptables.ts';
 import { Knocker, parseProfile } from '../../lib/knocker.ts';
 import type { Namespace } from './netns.ts';
 
@@ -19,11 +21,16 @@ export interface ConnectRequest {
   readonly host: string;
   readonly port: number;
   readonly source?: string;
+  readonly localPort?: number;
   readonly timeoutMs?: number;
 }
 
 /** `talks`: an echo came back through it. */
-export type ConnectResult = { readonly outcome: 'talks' | 'mute' | 'refused' | 'timeout'; readonly id: number; readonly ms: number };
+export type ConnectResult = {
+  readonly outcome: 'talks' | 'mute' | 'refused' | 'timeout';
+  readonly id: number;
+  readonly ms: number;
+};
 
 interface Calls {
   datagrams(request: { readonly packets: readonly Datagram[]; readonly source?: string }): Promise<null>;
@@ -37,6 +44,16 @@ interface Calls {
   /** Resets every connection of the echo server. */
   reset(request: null): Promise<number>;
   knock(request: { readonly profile: string; readonly service?: string }): Promise<number>;
+  /** Sets up the iptables driver in this process, without a listener. */
+  setup(request: {
+    readonly backend: 'legacy' | 'nft';
+    readonly services: readonly Service[];
+    readonly protect?: boolean | 'drop' | 'reject';
+  }): Promise<null>;
+  open(request: Grant): Promise<null>;
+  close(request: Grant): Promise<null>;
+  list(request: null): Promise<readonly Opening[]>;
+  teardown(request: null): Promise<null>;
 }
 
 /** A running agent: every call is a promise of its answer. */
@@ -72,7 +89,20 @@ export async function startAgent(space: Namespace): Promise<Agent> {
       await gone;
     },
   };
-  for (const name of ['datagrams', 'connect', 'talk', 'hangUp', 'echo', 'reset', 'knock']) {
+  for (const name of [
+    'datagrams',
+    'connect',
+    'talk',
+    'hangUp',
+    'echo',
+    'reset',
+    'knock',
+    'setup',
+    'open',
+    'close',
+    'list',
+    'teardown',
+  ]) {
     agent[name] = (request: unknown) => ask(name, request);
   }
   return agent as unknown as Agent;
@@ -81,6 +111,7 @@ export async function startAgent(space: Namespace): Promise<Agent> {
 const sockets = new Map<number, Socket>();
 const served = new Set<Socket>();
 let lastSocket = 0;
+let driver: FirewallDriver = iptables();
 
 const calls: Calls = {
   async datagrams({ packets, source }) {
@@ -100,9 +131,10 @@ const calls: Calls = {
     socket.close();
     return null;
   },
-  async connect({ host, port, source, timeoutMs = 1000 }) {
+  async connect({ host, port, source, localPort, timeoutMs = 1000 }) {
     const began = performance.now();
-    const socket = connectTcp({ host, port, ...(source === undefined ? {} : { localAddress: source }) });
+    const from = { ...(source && { localAddress: source }), ...(localPort && { localPort }) };
+    const socket = connectTcp({ host, port, ...from });
     lastSocket += 1;
     const id = lastSocket;
     sockets.set(id, socket);
@@ -166,6 +198,15 @@ const calls: Calls = {
     const { packets } = await new Knocker(parseProfile(profile)).knock(service);
     return packets;
   },
+  async setup({ backend, services, protect = true }) {
+    driver = iptables({ backend, protect });
+    await driver.setup(services, { warning: () => undefined });
+    return null;
+  },
+  open: (grant) => driver.open(grant).then(() => null),
+  close: (grant) => driver.close(grant).then(() => null),
+  list: () => driver.list(),
+  teardown: () => driver.teardown().then(() => null),
 };
 
 if (process.argv[2] === 'agent' && process.send !== undefined) {
@@ -173,7 +214,8 @@ if (process.argv[2] === 'agent' && process.send !== undefined) {
   process.on('message', ({ id, name, request }: { id: number; name: keyof Calls; request: never }) => {
     Promise.resolve(calls[name](request)).then(
       (value) => process.send?.({ id, value }),
-      (error: unknown) => process.send?.({ id, error: error instanceof Error ? error.message : String(error) }),
+      (error: unknown) =>
+        process.send?.({ id, error: error instanceof Error ? error.message : String(error) }),
     );
   });
   process.send('ready');

@@ -121,6 +121,9 @@ export async function createWorld(): Promise<World> {
     'netns',
     String(outside.pid),
   ]);
+  // The hardware addresses that test/support/frames.ts writes.
+  await gateway.must('ip', ['link', 'set', 'gw0', 'address', '02:00:00:00:00:01']);
+  await outside.must('ip', ['link', 'set', 'out0', 'address', '02:00:00:00:00:ff']);
   for (const [space, device, host] of [
     [gateway, 'gw0', 1],
     [outside, 'out0', 2],

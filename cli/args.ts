@@ -1,0 +1,97 @@
+// Command lines: options with node:util's parseArgs, --help and --version everywhere, one line for a mistake.
+
+import { readFileSync } from 'node:fs';
+import { parseArgs, type ParseArgsConfig } from 'node:util';
+import { parseDuration } from '../lib/knocker.ts';
+
+/** A mistake on the command line: one line, exit 2. */
+export class UsageError extends Error {}
+
+type Options = NonNullable<ParseArgsConfig['options']>;
+
+const EVERYWHERE = {
+  help: { type: 'boolean', short: 'h' },
+  version: { type: 'boolean', short: 'V' },
+} as const;
+
+export interface CommandLine<T extends Options> {
+  /** As typed: `portknock send`. */
+  readonly program: string;
+  readonly help: string;
+  readonly options: T;
+  /** How many words there may be beside the options. */
+  readonly words: readonly [least: number, most: number];
+}
+
+type Config<T extends Options> = {
+  args: string[];
+  options: T & typeof EVERYWHERE;
+  allowPositionals: true;
+  strict: true;
+};
+
+type Parsed<T extends Options> = ReturnType<typeof parseArgs<Config<T>>>;
+
+/** The options and words; `null` when help or the version was asked for and has been printed. */
+export function readArgs<const T extends Options>(
+  args: readonly string[],
+  line: CommandLine<T>,
+): Parsed<T> | null {
+  const { program, help, options, words } = line;
+  const config: Config<T> = {
+    args: [...args],
+    options: { ...options, ...EVERYWHERE },
+    allowPositionals: true,
+    strict: true,
+  };
+  const parsed = attempt(program, () => parseArgs(config));
+  const wanted: { readonly help?: unknown; readonly version?: unknown } = parsed.values;
+  if (wanted.help === true || wanted.version === true) {
+    process.stdout.write(wanted.help === true ? help : `portknock ${version()}\n`);
+    return null;
+  }
+  const [least, most] = words;
+  const { positionals } = parsed;
+  if (positionals.length < least) throw new UsageError(`something is missing (see ${program} --help)`);
+  const extra = positionals[most];
+  if (extra !== undefined)
+    throw new UsageError(`argument is one too many: '${extra}' (see ${program} --help)`);
+  return parsed;
+}
+
+/** The version of this package. */
+export function version(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/** The milliseconds of an option like `10s`. */
+export function durationOption(name: string, text: string): number {
+  const ms = parseDuration(text);
+  if (ms !== null && ms > 0 && ms < 86_400_000) return ms;
+  throw new UsageError(`--${name} must be a length of time, not '${text}' (write it as 10s or 2m)`);
+}
+
+/** One of some words, or the mistake. */
+export function wordOption<const T extends string>(name: string, text: string, words: readonly T[]): T {
+  const found = words.find((word) => word === text);
+  if (found !== undefined) return found;
+  throw new UsageError(`--${name} must be ${words.join(' or ')}, not '${text}'`);
+}
+
+/** `ssh,admin` as a list. */
+export function listOption(name: string, text: string): readonly string[] {
+  const words = text.split(',').map((word) => word.trim());
+  if (words.every((word) => word !== '')) return words;
+  throw new UsageError(`--${name} must be words with commas between them, not '${text}'`);
+}
+
+function attempt<T>(program: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    // Node's message goes on with advice for programmers.
+    const [first = ''] = error instanceof Error ? error.message.split(/\. |\n/u) : [];
+    throw new UsageError(`${first.charAt(0).toLowerCase()}${first.slice(1)} (see ${program} --help)`);
+  }
+}

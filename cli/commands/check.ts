@@ -1,0 +1,34 @@
+// portknock check: how strong the configured knocks are.
+
+import { formatProblem, loadConfig } from '../../lib/index.ts';
+import { readArgs } from '../args.ts';
+import { EXIT_DONE, print, tell } from '../report.ts';
+
+const HELP = `usage: portknock check [--config F]
+
+Prints for each client how many bits an outsider has to guess, and warns below 60.
+
+  -c, --config F   default /etc/portknock/portknockd.yaml
+  -h, --help       this text
+  -V, --version    the version
+
+Exit: 0 valid, 2 not.
+`;
+
+const OPTIONS = {
+  config: { type: 'string', short: 'c', default: '/etc/portknock/portknockd.yaml' },
+} as const;
+
+/** Runs the command. */
+export async function run(args: readonly string[]): Promise<number> {
+  const line = readArgs(args, { program: 'portknock check', help: HELP, options: OPTIONS, words: [0, 0] });
+  if (line === null) return EXIT_DONE;
+  const { clients, warnings } = await loadConfig(line.values.config);
+  for (const warning of warnings) tell(formatProblem(warning), 'yellow');
+  const width = Math.max(0, ...clients.map(({ name }) => name.length));
+  for (const client of clients) {
+    const kind = client.scheme === 'one-time' ? `one-time over ${client.key.carrier}` : 'sequence';
+    print(`${client.name.padEnd(width)}  ${kind.padEnd(17)}  ${String(client.bits).padStart(4)} bits`);
+  }
+  return EXIT_DONE;
+}

@@ -1,0 +1,57 @@
+// portknock init: a new gateway's configuration, access key and replay state.
+
+import { resolve } from 'node:path';
+import { createConfig } from '../../lib/index.ts';
+import { readArgs, UsageError } from '../args.ts';
+import { EXIT_DONE, print, tell } from '../report.ts';
+
+const HELP = `usage: portknock init [--service NAME=PORT]... [options]
+
+Writes a new gateway configuration, its access key and empty replay state, all
+readable by you only. Overwrites nothing.
+
+  -s, --service ssh=22   a service to hide; may be given again (default ssh=22)
+      --dir DIR          where to write portknockd.yaml (default /etc/portknock)
+  -c, --config FILE      or the whole path
+  -i, --interface eth0   where knocks arrive (default: that of the default route)
+      --gateway NAME     what clients call this host (default: its host name)
+  -h, --help             this text
+  -V, --version          the version
+`;
+
+const OPTIONS = {
+  service: { type: 'string', short: 's', multiple: true },
+  dir: { type: 'string' },
+  config: { type: 'string', short: 'c' },
+  interface: { type: 'string', short: 'i' },
+  gateway: { type: 'string' },
+} as const;
+
+/** Runs the command. */
+export async function run(args: readonly string[]): Promise<number> {
+  const line = readArgs(args, { program: 'portknock init', help: HELP, options: OPTIONS, words: [0, 0] });
+  if (line === null) return EXIT_DONE;
+  const { service = ['ssh=22'], dir, config, interface: device, gateway } = line.values;
+  if (dir !== undefined && config !== undefined)
+    throw new UsageError('--dir and --config exclude each other');
+  const path = resolve(config ?? `${dir ?? '/etc/portknock'}/portknockd.yaml`);
+  const services = service.map(serviceOf);
+  const files = await createConfig({
+    path,
+    services,
+    ...(device === undefined ? {} : { interface: device }),
+    ...(gateway === undefined ? {} : { gateway }),
+  });
+  for (const file of files) print(file);
+  tell(
+    `next: portknock add-client NAME --one-time --services ${services[0]?.name ?? 'ssh'} --config ${path}`,
+  );
+  return EXIT_DONE;
+}
+
+function serviceOf(text: string): { name: string; port: number } {
+  const parts = /^([a-z0-9][a-z0-9-]{0,31})=(\d{1,5})$/u.exec(text);
+  const port = Number(parts?.[2] ?? 0);
+  if (parts?.[1] !== undefined && port >= 1 && port <= 65535) return { name: parts[1], port };
+  throw new UsageError(`--service must be NAME=PORT, not '${text}' (as in ssh=22)`);
+}

@@ -1,0 +1,43 @@
+#!/usr/bin/env node
+// portknock: the client and the gateway's helper. Each subcommand is loaded only when it is the one that runs,
+// so that `send` starts without yaml, pcap and the listener.
+
+import { readArgs, UsageError } from './args.ts';
+import { EXIT_DONE, fail } from './report.ts';
+
+type Run = (args: readonly string[]) => Promise<number>;
+
+const HELP = `usage: portknock COMMAND [options]
+
+On a client
+  send         knock, and with --wait until the port accepts a connection
+
+On the gateway
+  init         write a new gateway configuration
+  add-client   add a client and write its profile
+  keygen       make a secret
+  check        show how strong the configured knocks are
+
+Each command explains itself: portknock COMMAND --help
+`;
+
+const COMMANDS: Readonly<Record<string, () => Promise<{ readonly run: Run }>>> = {
+  send: () => import('./commands/send.ts'),
+  init: () => import('./commands/init.ts'),
+  'add-client': () => import('./commands/add-client.ts'),
+  keygen: () => import('./commands/keygen.ts'),
+  check: () => import('./commands/check.ts'),
+};
+
+async function main([name, ...rest]: readonly string[]): Promise<number> {
+  const load = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (load !== undefined) return (await load()).run(rest);
+  if (name === undefined) throw new UsageError(`command is missing: ${Object.keys(COMMANDS).join(', ')}`);
+  if (!name.startsWith('-')) throw new UsageError(`command is not known: '${name}' (see portknock --help)`);
+  readArgs([name, ...rest], { program: 'portknock', help: HELP, options: {}, words: [0, 0] });
+  return EXIT_DONE;
+}
+
+// A reader that went away, as in `portknock ... | head -1`, is no failure.
+process.stdout.on('error', () => undefined);
+process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => fail('portknock', error));

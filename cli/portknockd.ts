@@ -1,0 +1,69 @@
+#!/usr/bin/env node
+// portknockd: the gateway's daemon, in the foreground.
+
+import { assemble, formatProblem, loadConfig, type GatewayConfig } from '../lib/index.ts';
+import { readArgs, UsageError, wordOption } from './args.ts';
+import { eventLog, EXIT_DONE, fail, print, tell, type EventLog } from './report.ts';
+import { serve } from './serve.ts';
+
+const HELP = `usage: portknockd [--config F] [options]
+
+Closes the configured services' ports and opens them for whoever knocks.
+Stop it with SIGTERM or SIGINT: the ports stay closed.
+
+  -c, --config F   default /etc/portknock/portknockd.yaml
+      --check      check the configuration and exit
+      --dry-run    listen and report, but leave the firewall alone
+      --teardown   remove every firewall rule of ours and exit: the ports are
+                   then as your other rules have them
+      --log FORMAT text, or json (one object a line on stdout)
+  -h, --help       this text
+  -V, --version    the version
+
+Exit: 0 stopped or done, 1 failed, 2 usage or configuration.
+`;
+
+const OPTIONS = {
+  config: { type: 'string', short: 'c', default: '/etc/portknock/portknockd.yaml' },
+  check: { type: 'boolean' },
+  'dry-run': { type: 'boolean' },
+  teardown: { type: 'boolean' },
+  log: { type: 'string', default: 'text' },
+} as const;
+
+async function main(args: readonly string[]): Promise<number> {
+  const line = readArgs(args, { program: 'portknockd', help: HELP, options: OPTIONS, words: [0, 0] });
+  if (line === null) return EXIT_DONE;
+  const { config: path, check, teardown, 'dry-run': dryRun = false } = line.values;
+  if ([check, teardown, dryRun].filter((given) => given === true).length > 1) {
+    throw new UsageError('--check, --teardown and --dry-run exclude each other');
+  }
+  const format = wordOption('log', line.values.log, ['text', 'json']);
+  const config = await loadConfig(path);
+  if (check === true) return reportValid(config);
+  const log = eventLog(format);
+  warn(config, log);
+  if (teardown === true) return removeRules(config, log);
+  return serve(config, { dryRun, log, format });
+}
+
+function reportValid(config: GatewayConfig): number {
+  for (const warning of config.warnings) tell(formatProblem(warning), 'yellow');
+  print('configuration is valid');
+  return EXIT_DONE;
+}
+
+async function removeRules(config: GatewayConfig, log: EventLog): Promise<number> {
+  const { driver } = assemble(config);
+  await driver.teardown();
+  log('teardown', { driver: driver.name });
+  return EXIT_DONE;
+}
+
+function warn({ warnings }: GatewayConfig, log: EventLog): void {
+  for (const warning of warnings) log('warning', { message: formatProblem(warning) });
+}
+
+// A log reader that went away must not take the gateway with it.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => fail('portknockd', error));

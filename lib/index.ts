@@ -1,0 +1,59 @@
+// The public surface: re-exports only. Nobody inside lib imports it.
+
+export { KnockListener, type ListenerEvents, type ListenerOptions } from './listener/listener.ts';
+export { type ServiceOptions } from './listener/options.ts';
+export { Knocker, type Knocked, type KnockerOptions, type ReachOptions } from './knocker/knocker.ts';
+export {
+  formatProfile,
+  parseProfile,
+  type OneTimeProfile,
+  type Profile,
+  type SequenceProfile,
+} from './knocker/profile.ts';
+export { type KnockState } from './knocker/steps.ts';
+
+export { oneTime, type OneTimeClient } from './scheme/one-time.ts';
+export { oneTimeKnocks, type OneTimeKey, type OneTimeKnock } from './scheme/one-time-key.ts';
+export { sequence, type KnockPort, type SequenceClient } from './scheme/sequence.ts';
+export { type CaptureNeed, type Match, type RejectReason, type Scheme } from './scheme/scheme.ts';
+
+export { captureFile, type CaptureFileOptions } from './capture/file.ts';
+export { liveCapture, type LiveOptions } from './capture/live.ts';
+export { udpSocket, type UdpSocketOptions } from './capture/socket.ts';
+export { type PacketSink, type PacketSource, type SourceContext } from './capture/source.ts';
+
+export { iptables, type IptablesOptions } from './firewall/iptables.ts';
+export { mock, type MockDriver, type MockOptions } from './firewall/mock.ts';
+export {
+  type DriverContext,
+  type FirewallDriver,
+  type Grant,
+  type Opening,
+  type Service,
+} from './firewall/driver.ts';
+
+export { createReplayFile, fileReplay } from './replay/file.ts';
+export { memoryReplay } from './replay/memory.ts';
+export { type ClaimResult, type ReplayContext, type ReplayStore } from './replay/store.ts';
+
+export { assemble, type Assembly } from './config/assemble.ts';
+export {
+  addClient,
+  createConfig,
+  createSecret,
+  type AddClientOptions,
+  type CreateConfigOptions,
+  type NewClient,
+} from './config/create.ts';
+export { loadConfig } from './config/load.ts';
+export { ConfigError, formatProblem, type ConfigProblem } from './config/problems.ts';
+export { type ClientConfig, type GatewayConfig, type ServiceConfig } from './config/schema.ts';
+
+export { formatAddress, parseAddress, type Address } from './address.ts';
+export { systemClock, type Clock } from './clock.ts';
+export { type CloseReason } from './grant/manager.ts';
+export { isKnockError, KnockError, printable, type KnockErrorCode } from './errors.ts';
+export { type Metrics } from './metrics.ts';
+export { type Reject } from './policy/throttle.ts';
+export { type ClientAccess } from './policy/access.ts';
+export { type PacketView } from './packet/view.ts';

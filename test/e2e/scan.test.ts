@@ -1,0 +1,112 @@
+// Without the keys a protected host looks exactly like the same host with nothing listening: nmap sees no difference,
+// the wire shows none, and on a host that drops, nothing at all leaves it in answer to a knock (attack 5).
+
+import assert from 'node:assert/strict';
+import { startAgent, type Agent } from '../support/agent.ts';
+import { configFor, Gateway, Site } from '../support/gateway.ts';
+import { finished, createWorld, type World } from '../support/netns.ts';
+import { FieldClient, needsNamespaces, pause } from './support.ts';
+
+const SCANS = {
+  'SYN scan': ['-sS', '-p', '1-1100'],
+  'connect scan': ['-sT', '-p', '1-1100'],
+  'UDP scan': ['-sU', '-p', '20-40,22,20000-20010,30000'],
+  'ACK scan': ['-sA', '-p', '20-25'],
+  'FIN scan': ['-sF', '-p', '20-25'],
+  'NULL scan': ['-sN', '-p', '20-25'],
+  'Xmas scan': ['-sX', '-p', '20-25'],
+};
+
+for (const policy of ['drops', 'accepts', 'rejects'] as const) {
+  for (const backend of policy === 'rejects' ? (['nft'] as const) : (['legacy', 'nft'] as const)) {
+    describe(`a scan of a host whose policy ${policy} (iptables-${backend})`, function () {
+      this.timeout(120_000);
+      needsNamespaces(this);
+      let world: World;
+      let inside: Agent;
+      let outside: Agent;
+
+      before(async () => {
+        world = await createWorld();
+        [inside, outside] = await Promise.all([startAgent(world.gateway), startAgent(world.outside)]);
+        for (const program of [`iptables-${backend}`, `ip6tables-${backend}`]) {
+          for (const rule of hostRules(policy, program.startsWith('ip6'))) await world.gateway.must(program, rule);
+        }
+        // The kernel's limit of one ICMP error per second and host would make two scans of one host differ by themselves.
+        await world.gateway.must('sysctl', ['-qw', 'net.ipv4.icmp_ratelimit=0', 'net.ipv6.icmp.ratelimit=0']);
+      });
+
+      after(async () => {
+        await Promise.all([inside.stop(), outside.stop()]);
+        await world.destroy();
+      });
+
+      it('shows no difference to the same host with nothing listening', async () => {
+        const families = [4, 6] as const;
+        const bare = [];
+        for (const family of families) bare.push(await scanAll(world, family));
+        await inside.echo({ port: 22 });
+        const site = await Site.create(world, configFor({ backend }));
+        const gateway = await Gateway.start(world, site);
+        const hidden = [];
+        for (const family of families) hidden.push(await scanAll(world, family));
+        await gateway.end();
+        await site.remove();
+        assert.deepEqual(hidden, bare);
+        assert.ok(Object.values(hidden[0] ?? {}).every((text) => text.length > 0));
+      });
+
+      it('answers a knock, good or bad, with what the host would have answered without us', async () => {
+        const site = await Site.create(world, configFor({ backend }));
+        const client = new FieldClient(outside, world.address[4]);
+        const knocks = await client.fresh();
+        const bad = knocks.map((knock) => ({ ...knock, payload: Buffer.alloc(16, 1).toString('base64') }));
+        const without = await answersTo(world, () => client.send([...bad, ...knocks]));
+        const gateway = await Gateway.start(world, site);
+        const good = await client.fresh();
+        const withUs = await answersTo(world, () => client.send([...bad, ...good]));
+        await gateway.wait('grant');
+        await gateway.end();
+        await site.remove();
+        assert.equal(withUs.length, without.length);
+        assert.equal(withUs.length, policy === 'drops' ? 0 : 2 * knocks.length);
+      });
+    });
+  }
+}
+
+function hostRules(policy: 'drops' | 'accepts' | 'rejects', isV6: boolean): string[][] {
+  if (policy === 'accepts') return [];
+  const needed = isV6 ? [['-A', 'INPUT', '-p', 'icmpv6', '-j', 'ACCEPT']] : [];
+  if (policy === 'drops') return [...needed, ['-P', 'INPUT', 'DROP']];
+  return [...needed, ['-A', 'INPUT', '-j', 'REJECT', '--reject-with', isV6 ? 'icmp6-adm-prohibited' : 'icmp-host-prohibited']];
+}
+
+async function scanAll(world: World, family: 4 | 6): Promise<Record<string, string>> {
+  const results: Record<string, string> = {};
+  for (const [name, args] of Object.entries(SCANS)) {
+    const text = await world.outside.must('nmap', [
+      ...(family === 6 ? ['-6'] : []),
+      ...['-n', '-Pn', '--reason', '--max-retries', '1', '--min-rate', '2000', '-T5', ...args, world.address[family]],
+    ]);
+    // The times, and only the times, are allowed to differ.
+    results[name] = text.replace(/^Starting Nmap.*$|^Nmap done.*$|\(\d+\.\d+s latency\)/gmu, '');
+  }
+  return results;
+}
+
+/** What leaves the gateway while `run` sends; one line of tcpdump per packet. */
+async function answersTo(world: World, run: () => Promise<void>): Promise<string[]> {
+  const dump = world.gateway.spawn('tcpdump', ['-i', world.device, '-n', '-l', '-U', '-Q', 'out', 'not arp and not icmp6'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const done = finished(dump);
+  await new Promise<void>((resolve) => dump.stderr?.once('data', () => {
+    resolve();
+  }));
+  await pause(300);
+  await run();
+  await pause(700);
+  dump.kill('SIGTERM');
+  return (await done).stdout.split('\n').filter((line) => line !== '');
+}

@@ -1,0 +1,74 @@
+// What the end-to-end tests share.
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Suite } from 'mocha';
+import { oneTimeKnocks, type OneTimeKey } from '../../lib/scheme/one-time-key.ts';
+import type { Agent, Datagram } from '../support/agent.ts';
+import { FIELD_SECRET } from '../support/gateway.ts';
+import { namespacesFault, type World } from '../support/netns.ts';
+import { pcap } from '../support/savefile.ts';
+
+const fault = process.getuid?.() === 0 ? namespacesFault() : 'not root';
+
+/** Skips a suite, with the reason in its title, where there can be no namespaces; in CI that is a failure. */
+export function needsNamespaces(suite: Suite): void {
+  if (fault === null) return;
+  suite.beforeAll('needs network namespaces', function () {
+    if (process.env.CI === 'true') throw new Error(`end-to-end tests cannot run: ${fault}`);
+    console.log(`    skipped: ${fault}`);
+    this.skip();
+  });
+}
+
+/** Sends frames from the outside, as fast as they go, or at `perSecond`. */
+export async function inject(world: World, frames: readonly Buffer[], perSecond?: number): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'portknock-inject-'));
+  const file = join(folder, 'frames.pcap');
+  writeFileSync(file, pcap(frames));
+  const pace = perSecond === undefined ? ['--topspeed'] : [`--pps=${perSecond}`];
+  await world.outside.must('tcpreplay', ['-q', '-K', ...pace, '-i', 'out0', file], { timeoutMs: 120_000 });
+  rmSync(folder, { recursive: true });
+}
+
+/** A one-time client that keeps its own count of steps, and what it sent. */
+export class FieldClient {
+  readonly #agent: Agent;
+  readonly #host: string;
+  readonly #key: OneTimeKey;
+  #last = 0;
+  sent: readonly Datagram[] = [];
+
+  constructor(agent: Agent, host: string, key: OneTimeKey = { secret: FIELD_SECRET, stepSeconds: 2 }) {
+    this.#agent = agent;
+    this.#host = host;
+    this.#key = key;
+  }
+
+  /** The datagrams of a fresh knock, not sent yet; waits when the next step is not valid yet. */
+  async fresh(): Promise<readonly Datagram[]> {
+    const stepMs = (this.#key.stepSeconds ?? 10) * 1000;
+    this.#last = Math.max(Math.floor(Date.now() / stepMs), this.#last + 1);
+    const early = (this.#last - 3) * stepMs - Date.now();
+    if (early > 0) await pause(early + 10);
+    return oneTimeKnocks(this.#key, this.#last).map(({ port, tag }) => ({
+      host: this.#host,
+      port,
+      payload: tag.toString('base64'),
+    }));
+  }
+
+  async knock(source?: string): Promise<void> {
+    this.sent = await this.fresh();
+    await this.send(this.sent, source);
+  }
+
+  async send(packets: readonly Datagram[], source?: string): Promise<void> {
+    await this.#agent.datagrams(source === undefined ? { packets } : { packets, source });
+  }
+}
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

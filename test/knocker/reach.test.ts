@@ -1,0 +1,191 @@
+// Through an opening: fresh knocks and fresh attempts until one connection stays.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { get, createServer as createHttpServer } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { isKnockError } from '../../lib/errors.ts';
+import { Knocker } from '../../lib/knocker/knocker.ts';
+import type { OneTimeProfile } from '../../lib/knocker/profile.ts';
+import { freePorts } from '../support/ports.ts';
+import { HOST, listenUdp, PROFILE, Service, standingClock, turns, type Ear } from './support.ts';
+
+const KNOCKS = 2;
+const NOW = 1_700_000_000_000;
+
+describe('connect', () => {
+  it('hands over the connection that a knock opened, unread and without a listener of ours', async () => {
+    const service = await Service.closed((socket) => socket.write('hello'));
+    await behindKnocks(service, async (knocker, ear) => {
+      ear.onHeard = () => {
+        if (ear.heard.length === KNOCKS) service.open();
+      };
+      const socket = await knocker.connect('web');
+      assert.equal(String((await once(socket, 'data'))[0]), 'hello');
+      assert.deepEqual(
+        ['error', 'close', 'connect', 'readable'].map((name) => socket.listenerCount(name)),
+        [0, 0, 0, 0],
+      );
+      socket.destroy();
+      assert.equal(ear.heard.length, KNOCKS);
+    });
+  });
+
+  it('knocks anew with another step when the port stays closed', async () => {
+    const service = await Service.closed(() => undefined);
+    await behindKnocks(service, async (knocker, ear) => {
+      ear.onHeard = () => {
+        if (ear.heard.length === 2 * KNOCKS) service.open();
+      };
+      (await knocker.connect('web')).destroy();
+      assert.equal(new Set(ear.heard.map(({ payload }) => payload)).size, 2 * KNOCKS);
+    });
+  });
+
+  for (const how of ['destroy', 'resetAndDestroy'] as const) {
+    it(`tries again when the connection is taken back at once (${how})`, async () => {
+      let refused = 0;
+      const service = await Service.closed((socket) => {
+        if (refused < 3) {
+          refused += 1;
+          socket[how]();
+        } else socket.once('data', () => socket.end('welcome'));
+      });
+      await behindKnocks(service, async (knocker) => {
+        service.open();
+        const socket = await knocker.connect('web');
+        socket.write('?');
+        assert.equal(String((await once(socket, 'data'))[0]), 'welcome');
+        assert.equal(refused, 3);
+      });
+    });
+  }
+
+  it('leaves no other connection behind', async () => {
+    const open = new Set<Socket>();
+    const service = await Service.closed((socket) => {
+      open.add(socket.on('close', () => open.delete(socket)).resume());
+    });
+    await behindKnocks(service, async (knocker) => {
+      service.open();
+      const socket = await knocker.connect('web');
+      await turns();
+      assert.equal(open.size, 1);
+      socket.destroy();
+    });
+  });
+
+  it('gives up in time, and says what it tried', async () => {
+    const service = await Service.closed(() => undefined);
+    await behindKnocks(service, async (knocker) => {
+      await assert.rejects(knocker.connect('web', { timeoutMs: 100 }), (error) => {
+        assert.ok(isKnockError(error) && error.code === 'ERR_NOT_OPEN');
+        const start = `port ${service.port} of ${HOST} did not accept after 1 knock in 0.1 s (`;
+        assert.equal(error.message.slice(0, start.length), start);
+        return true;
+      });
+    });
+  });
+
+  it('ends with its signal', async () => {
+    const service = await Service.closed(() => undefined);
+    await behindKnocks(service, async (knocker, ear) => {
+      const controller = new AbortController();
+      const reason = new Error('enough');
+      ear.onHeard = () => {
+        controller.abort(reason);
+      };
+      await assert.rejects(knocker.connect('web', { signal: controller.signal }), reason);
+    });
+  });
+
+  it('does not wait for a step that comes after its time', async () => {
+    const service = await Service.closed(() => undefined);
+    await behindKnocks(service, async (knocker) => {
+      for (let i = 0; i < 4; i += 1) await knocker.knock();
+      await assert.rejects(
+        knocker.connect('web', { timeoutMs: 5_000 }),
+        (error) => isKnockError(error) && error.code === 'ERR_KNOCK_AHEAD',
+      );
+    });
+  });
+});
+
+describe('knockAndWait', () => {
+  it('knocks once more, because its own connection used up the opening', async () => {
+    let admitted = 0;
+    const service = await Service.closed(() => (admitted += 1));
+    await behindKnocks(service, async (knocker, ear) => {
+      service.open();
+      const { sentTo, packets, step } = await knocker.knockAndWait('web');
+      await ear.count(2 * KNOCKS);
+      assert.deepEqual({ sentTo, packets, step }, { sentTo: HOST, packets: KNOCKS, step: NOW / 10_000 + 1 });
+      assert.equal(new Set(ear.heard.map(({ payload }) => payload)).size, 2 * KNOCKS);
+      assert.equal(admitted, 1);
+    });
+  });
+});
+
+describe('agent', () => {
+  it('brings http requests through the opening, the second over the same connection', async () => {
+    const sockets = new Set<Socket>();
+    const server = createHttpServer((request, response) => {
+      sockets.add(request.socket);
+      response.end(`you asked for ${request.url ?? ''}`);
+    }).listen(0, HOST);
+    await once(server, 'listening');
+    const place = server.address();
+    const port = typeof place === 'object' && place !== null ? place.port : 0;
+    const { profile, ear } = await profileFor(port);
+    const agent = new Knocker(profile).agent();
+    assert.equal(await fetched(`http://gw.example:${port}/one`, agent), 'you asked for /one');
+    assert.equal(await fetched(`http://gw.example:${port}/two`, agent), 'you asked for /two');
+    await ear.count(KNOCKS);
+    assert.deepEqual([sockets.size, ear.heard.length], [1, KNOCKS]);
+    await assert.rejects(
+      fetched('http://gw.example:1/', agent),
+      /port must be one of the profile's services, got 1/u,
+    );
+    agent.destroy();
+    await new Promise((resolve) => server.close(resolve));
+    await ear.close();
+  });
+});
+
+describe('a port without knocks', () => {
+  it('refuses in these tests as well', async () => {
+    const service = await Service.closed(() => undefined);
+    const [error] = (await once(connect(service.port, HOST), 'error').catch((caught: unknown) => [
+      caught,
+    ])) as [NodeJS.ErrnoException];
+    assert.equal(error.code, 'ECONNREFUSED');
+  });
+});
+
+async function behindKnocks(
+  service: Service,
+  body: (knocker: Knocker, ear: Ear) => Promise<void>,
+): Promise<void> {
+  const { profile, ear } = await profileFor(service.port);
+  try {
+    await body(new Knocker(profile, { clock: standingClock(NOW) }), ear);
+  } finally {
+    await service.end();
+    await ear.close();
+  }
+}
+
+/** Few ports, so that every one of them can be heard. */
+async function profileFor(port: number): Promise<{ profile: OneTimeProfile; ear: Ear }> {
+  const [low, high] = await freePorts(16);
+  const ear = await listenUdp(Array.from({ length: high - low + 1 }, (_, i) => low + i));
+  return { profile: { ...PROFILE, ports: [low, high], knocks: KNOCKS, services: { web: port } }, ear };
+}
+
+function fetched(url: string, agent: ReturnType<Knocker['agent']>): Promise<string> {
+  return new Promise((resolve, reject) => {
+    get(url, { agent }, (response) => {
+      response.setEncoding('utf8').once('data', resolve);
+    }).on('error', reject);
+  });
+}
