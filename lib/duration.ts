@@ -9,12 +9,3 @@ export function parseDuration(value: unknown): number | null {
   const parts = /^(\d{1,9})(ms|s|m|h)?$/u.exec(text);
   return parts === null ? null : Number(parts[1]) * (UNITS[parts[2] ?? 's'] ?? 1000);
 }
-
-/** The shortest exact text that {@link parseDuration} reads back. */
-export function formatDuration(ms: number): string {
-  for (const unit of ['h', 'm', 's']) {
-    const size = UNITS[unit] ?? 1;
-    if (ms >= size && ms % size === 0) return `${ms / size}${unit}`;
-  }
-  return `${ms}ms`;
-}

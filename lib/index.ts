@@ -14,6 +14,7 @@ export { type KnockState } from './knocker/steps.ts';
 
 export { oneTime, type OneTimeClient } from './scheme/one-time.ts';
 export { oneTimeKnocks, type OneTimeKey, type OneTimeKnock } from './scheme/one-time-key.ts';
+export { type Digest } from './crypto/mac.ts';
 export { sequence, type KnockPort, type SequenceClient } from './scheme/sequence.ts';
 export { type CaptureNeed, type Match, type RejectReason, type Scheme } from './scheme/scheme.ts';
 
@@ -23,6 +24,7 @@ export { udpSocket, type UdpSocketOptions } from './capture/socket.ts';
 export { type PacketSink, type PacketSource, type SourceContext } from './capture/source.ts';
 
 export { iptables, type IptablesOptions } from './firewall/iptables.ts';
+export { type Backend } from './firewall/iptables-host.ts';
 export { mock, type MockDriver, type MockOptions } from './firewall/mock.ts';
 export {
   type DriverContext,
@@ -47,7 +49,12 @@ export {
 } from './config/create.ts';
 export { loadConfig } from './config/load.ts';
 export { ConfigError, formatProblem, type ConfigProblem } from './config/problems.ts';
-export { type ClientConfig, type GatewayConfig, type ServiceConfig } from './config/schema.ts';
+export {
+  type ClientConfig,
+  type GatewayConfig,
+  type ServiceConfig,
+  type SocketAddress,
+} from './config/schema.ts';
 
 export { formatAddress, parseAddress, type Address } from './address.ts';
 export { systemClock, type Clock } from './clock.ts';

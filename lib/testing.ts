@@ -8,4 +8,10 @@ export { recorder, type RecordingSink } from './testing/recorder.ts';
 export { memorySource, type MemorySource, type MemorySourceOptions } from './testing/source.ts';
 export { sourceConformance, type SourceHarness, type SourceMaker } from './testing/source-suite.ts';
 export { storeConformance, type StoreFixture, type StoreSuiteOptions } from './testing/store-suite.ts';
-export { mock, type MockCall, type MockDriver, type MockOptions } from './firewall/mock.ts';
+export {
+  mock,
+  type DriverMethod,
+  type MockCall,
+  type MockDriver,
+  type MockOptions,
+} from './firewall/mock.ts';

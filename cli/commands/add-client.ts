@@ -11,12 +11,12 @@ const HELP = `usage: portknock add-client NAME --one-time --services ssh [option
 Adds a client to the gateway's configuration (comments are kept) and writes its
 secret NAME.key and its profile NAME.knock beside it, readable by you only.
 
-      --one-time         hashed one-time sequences: a recorded knock is worth nothing
+      --one-time         hashed one-time sequences: recorded, they are worthless
       --digest md5       for devices without SHA-256
       --carrier tcp      knocks that any program can send that can connect
       --sequence PORTS   a plain sequence: whoever records it can repeat it
   -s, --services ssh,..  what the client may open
-      --host HOST        what the client calls the gateway (default: gateway in F)
+      --host HOST        what the client calls the gateway (default: as in F)
   -c, --config F         default /etc/portknock/portknockd.yaml
   -o, --out FILE         the profile (default NAME.knock beside F)
   -h, --help             this text

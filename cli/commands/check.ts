@@ -6,7 +6,8 @@ import { EXIT_DONE, print, tell } from '../report.ts';
 
 const HELP = `usage: portknock check [--config F]
 
-Prints for each client how many bits an outsider has to guess, and warns below 60.
+Prints how many bits an outsider has to guess for each client, and warns below
+60.
 
   -c, --config F   default /etc/portknock/portknockd.yaml
   -h, --help       this text

@@ -13,7 +13,7 @@ readable by you only. Overwrites nothing.
   -s, --service ssh=22   a service to hide; may be given again (default ssh=22)
       --dir DIR          where to write portknockd.yaml (default /etc/portknock)
   -c, --config FILE      or the whole path
-  -i, --interface eth0   where knocks arrive (default: that of the default route)
+  -i, --interface eth0   where knocks arrive (default: the default route's)
       --gateway NAME     what clients call this host (default: its host name)
   -h, --help             this text
   -V, --version          the version

@@ -6,7 +6,7 @@ import { EXIT_DONE, print } from '../report.ts';
 
 const HELP = `usage: portknock keygen [--out FILE]
 
-Makes a secret of 32 random bytes in base64, for secret_file of a one-time client.
+Makes a secret for a one-time client: 32 random bytes in base64.
 
   -o, --out FILE   a new file, readable by you only; without it, standard output
   -h, --help       this text

@@ -12,8 +12,8 @@ Knocks at the gateway of the profile. Without --wait nothing tells whether the
 knock was accepted: the gateway never answers, the port is open or it is not.
 
   -p, --profile FILE   the profile; without it PORTKNOCK_PROFILE (path or text)
-  -w, --wait           knock until SERVICE's port accepts a connection, close that
-                       connection, and knock once more: the port is then open
+  -w, --wait           knock until SERVICE's port accepts a connection, close
+                       it, and knock once more: the port is then open again
   -t, --timeout 10s    give up after this time
   -4, -6               only IPv4, only IPv6
       --json           one JSON object on stdout

@@ -30,7 +30,7 @@ export async function fileBytes(path: string, name: string, chunkBytes: number):
 
 /** Reads a stream of bytes; it is destroyed when we are done. */
 export function streamBytes(stream: Readable, name: string): ByteSource {
-  const chunks: AsyncIterator<unknown> = stream[Symbol.asyncIterator]();
+  const chunks: AsyncIterator<unknown, unknown> = stream[Symbol.asyncIterator]();
   return {
     async next() {
       // A stream with chunks at hand would give them without ever returning to the event loop.

@@ -71,16 +71,18 @@ class SocketSource implements PacketSource {
       throw new KnockError('ERR_CAPTURE', `${this.name}: opened a second time (make a new source)`);
     }
     this.#opened = true;
+    // close() may be called while a port is being bound.
+    const closed = (): boolean => this.#closed;
     try {
       let address = this.#address ?? '::';
-      for (let port = this.#low; port <= this.#high && !this.#closed; port += 1) {
+      for (let port = this.#low; port <= this.#high && !closed(); port += 1) {
         address = await this.#bind(port, address);
       }
     } catch (error) {
       await this.#release();
       throw error;
     }
-    if (this.#closed) {
+    if (closed()) {
       await this.#release();
       throw new KnockError('ERR_CAPTURE', `${this.name}: closed while it was being opened`);
     }
@@ -97,7 +99,8 @@ class SocketSource implements PacketSource {
   /** Binds one port; returns the address it was bound to, which is IPv4's when the host has no IPv6. */
   async #bind(port: number, address: string): Promise<string> {
     try {
-      this.#sockets.push(await bind(port, address));
+      const socket = await bind(port, address);
+      this.#sockets.push(socket);
       return address;
     } catch (error) {
       const noIpv6 = ['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes(systemCode(error));

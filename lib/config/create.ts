@@ -17,6 +17,7 @@ const SYSTEM_DIRECTORY = '/etc/portknock';
 const SYSTEM_STATE = '/var/lib/portknock';
 const SECRET_BYTES = 32;
 
+/** What {@link createConfig} writes, and where. */
 export interface CreateConfigOptions {
   /** The configuration file. */
   readonly path: string;
@@ -66,6 +67,7 @@ export type NewClient =
   | { readonly scheme: 'one-time'; readonly digest?: 'sha256' | 'md5'; readonly carrier?: 'udp' | 'tcp' }
   | { readonly scheme: 'sequence'; readonly sequence: readonly string[] };
 
+/** Which client {@link addClient} adds, and where. */
 export interface AddClientOptions {
   /** The configuration file. */
   readonly path: string;

@@ -52,6 +52,7 @@ export interface SocketAddress {
   readonly address: string | null;
 }
 
+/** A service, with every default filled in. */
 export interface ServiceConfig {
   readonly port: number;
   readonly protocol: 'tcp' | 'udp';

@@ -2,6 +2,7 @@
 
 import { createHmac, timingSafeEqual } from 'node:crypto';
 
+/** The hash under an HMAC. */
 export type Digest = 'sha256' | 'md5';
 
 /** L(s) of the protocol texts: the ASCII bytes of `text` and one zero byte. */

@@ -54,6 +54,7 @@ export interface FirewallDriver {
   teardown(): Promise<void>;
 }
 
+/** What a driver is told at set-up. */
 export interface DriverContext {
   /** For what the operator should know. */
   readonly warning: (message: string) => void;

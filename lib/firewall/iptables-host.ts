@@ -5,6 +5,7 @@ import { KnockError } from '../errors.ts';
 import { OURS, type Shut } from './iptables-rules.ts';
 import { run } from './run.ts';
 
+/** Which kernel interface the iptables programs speak. */
 export type Backend = 'legacy' | 'nft';
 
 /** One family's programs, as one back-end names them. */

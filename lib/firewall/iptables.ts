@@ -14,9 +14,10 @@ import {
   type FilterState,
   type Tables,
 } from './iptables-host.ts';
-import { listsOf, MOST_CONNECTIONS, setupText, teardownText, type Shut } from './iptables-rules.ts';
+import { listsOf, MAIN, MOST_CONNECTIONS, setupText, teardownText, type Shut } from './iptables-rules.ts';
 import { livePeers, type LivePeer } from './live-peers.ts';
-import { kernelLists, type RecentLists } from './recent.ts';
+import type { RecentLists } from './recent-file.ts';
+import { kernelLists } from './recent.ts';
 
 /** {@link iptables}'s options. */
 export interface IptablesOptions {
@@ -56,8 +57,8 @@ class IptablesDriver implements FirewallDriver {
     const changed: Tables[] = [];
     try {
       for (const [tables, state] of before) {
-        await this.#setFamily(tables, state, services, peers, lists);
         changed.push(tables);
+        await this.#setFamily(tables, state, services, peers, lists);
       }
       // What an earlier run left open would have no end that we know of.
       for (const list of services.flatMap(listsOf)) await lists.clear(list);
@@ -129,6 +130,13 @@ class IptablesDriver implements FirewallDriver {
       extra: lists.rules(family),
     });
     await changeFilter(tables, text);
+    const after = await readFilter(tables);
+    if (!comesFirst(after)) {
+      throw new KnockError(
+        'ERR_FIREWALL_COMMAND',
+        `${tables.restore} took the rules, but INPUT does not start with them (is another program changing it?)`,
+      );
+    }
   }
 
   #shut(text: string, protocol: 'tcp' | 'udp'): Shut {
@@ -156,6 +164,11 @@ class IptablesDriver implements FirewallDriver {
     }
     return { service, lists: this.#lists };
   }
+}
+
+/** Rules that the host put before ours would decide about the protected ports. */
+function comesFirst({ text }: FilterState): boolean {
+  return text.split('\n').find((line) => line.startsWith('-A INPUT ')) === `-A INPUT -j ${MAIN}`;
 }
 
 function requireExpressible({ name, connections }: Service): void {

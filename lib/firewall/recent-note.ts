@@ -4,7 +4,7 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { KnockError, systemCode } from '../errors.ts';
-import { listLimit, readList, type RecentLists } from './recent.ts';
+import { listLimit, readList, type RecentLists } from './recent-file.ts';
 
 export const NOTE = 'PK-NOTE';
 /** Destination ports name the list: FIRST + 2i adds to list i, the next one removes. Nothing is ever sent there. */

@@ -12,6 +12,7 @@ import { resolveHost, sendInOrder, sendTagged } from './send.ts';
 import { memoryState, Steps, type KnockState } from './steps.ts';
 import { keepAlive, wait } from './wait.ts';
 
+/** What a {@link Knocker} may be told beside its profile. */
 export interface KnockerOptions {
   /** Where the last used one-time step is kept; in memory unless said. */
   readonly state?: KnockState;
@@ -31,6 +32,7 @@ export interface Knocked {
   readonly step?: number;
 }
 
+/** How long a {@link Knocker} tries, and what makes it give up earlier. */
 export interface ReachOptions {
   readonly signal?: AbortSignal;
   /** How long to try, milliseconds; 10,000 unless said. */

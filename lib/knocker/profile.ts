@@ -36,6 +36,7 @@ export interface SequenceProfile extends ProfileBase {
   readonly sequence: readonly KnockPort[];
 }
 
+/** What a client knows of one gateway. */
 export type Profile = OneTimeProfile | SequenceProfile;
 
 type Fields = Readonly<Record<string, unknown>>;

@@ -7,7 +7,9 @@ import { stepAt, STEPS_AROUND } from '../scheme/one-time-key.ts';
 
 /** Where a client remembers the last step it used. `save` resolves when the step is on stable storage. */
 export interface KnockState {
+  /** The step saved last; `undefined` when there is none yet. */
   load(): Promise<number | undefined>;
+  /** Resolves when `step` is kept; the knock is sent only then. */
   save(step: number): Promise<void>;
 }
 

@@ -175,6 +175,7 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
     return this.#grants.revoke(id);
   }
 
+  /** As {@link KnockListener.stop}, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
   }

@@ -16,7 +16,7 @@ export const ACK = 16;
 export class PacketView {
   /** 4 or 6. */
   family = 4;
-  /** IP protocol: {@link TCP} or {@link UDP}. */
+  /** IP protocol: 6 for TCP, 17 for UDP. */
   protocol = 0;
   /** Source address as four int32 words, network order; IPv4 as ::ffff:a.b.c.d. */
   src0 = 0;

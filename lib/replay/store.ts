@@ -29,5 +29,6 @@ export interface ReplayStore {
   open(context: ReplayContext): Promise<void>;
   /** One atomic step; resolves after the claim is durable. Never rejects. */
   claim(client: string, counter: bigint): Promise<ClaimResult>;
+  /** Releases the state's file or connection; what was claimed stays claimed. */
   close(): Promise<void>;
 }

@@ -15,7 +15,7 @@ export interface OneTimeKey {
   readonly ports?: readonly [low: number, high: number];
   /** Seconds per step; 10 unless said. */
   readonly stepSeconds?: number;
-  /** `udp` unless said. `tcp` carries no tags: see {@link oneTimeBits}. */
+  /** `udp` unless said. `tcp` carries no tags: its strength is the ports alone, 75 bits with the defaults. */
   readonly carrier?: 'udp' | 'tcp';
 }
 
@@ -48,8 +48,8 @@ export function completeKey(key: OneTimeKey): Required<OneTimeKey> {
   requireRange('ports[0]', ports[0], 1, 65535);
   requireRange('ports[1]', ports[1], ports[0], 65535);
   requireRange('stepSeconds', stepSeconds, 1, 3600);
-  if (digest !== 'sha256' && digest !== 'md5') throw new TypeError('digest must be sha256 or md5');
-  if (carrier !== 'udp' && carrier !== 'tcp') throw new TypeError('carrier must be udp or tcp');
+  if (!['sha256', 'md5'].includes(digest)) throw new TypeError('digest must be sha256 or md5');
+  if (!['udp', 'tcp'].includes(carrier)) throw new TypeError('carrier must be udp or tcp');
   return { secret, digest, knocks, ports, stepSeconds, carrier };
 }
 

@@ -2,6 +2,7 @@
 // Any SYN or UDP packet of a source that is not its next knock starts it over, so a sweep of all ports never
 // contains a sequence. A recorded plain sequence works again: that is what one-time and spa are for.
 
+import { printable } from '../errors.ts';
 import { ACK, FIN, RST, SYN, TCP, UDP, type PacketView } from '../packet/view.ts';
 import { Doors, knockKey, type Door } from './doors.ts';
 import type { Scheme } from './scheme.ts';
@@ -23,7 +24,7 @@ export interface SequenceClient {
 /**
  * The plain sequence scheme.
  *
- * @throws TypeError, RangeError for a sequence that cannot be used, {@link sequenceProblem} says why
+ * @throws TypeError, RangeError for a sequence that cannot be used; the message says why
  */
 export function sequence(options: { readonly clients: Readonly<Record<string, SequenceClient>> }): Scheme {
   const doors = new Doors();
@@ -82,9 +83,13 @@ export function isSyn(packet: PacketView): boolean {
 
 function doorOf(client: string, entry: SequenceClient): Door {
   const ports = entry.sequence.map((knock) => {
-    const port = typeof knock === 'string' ? parseKnockPort(knock) : knock;
-    if (port === null)
-      throw new TypeError(`sequence of ${client} must hold PORT/tcp or PORT/udp, got '${String(knock)}'`);
+    if (typeof knock !== 'string') return knock;
+    const port = parseKnockPort(knock);
+    if (port === null) {
+      throw new TypeError(
+        `sequence of ${printable(client)} must hold PORT/tcp or PORT/udp, got '${printable(knock)}'`,
+      );
+    }
     return port;
   });
   const problem = sequenceProblem(ports);

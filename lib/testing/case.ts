@@ -4,5 +4,6 @@
 /** A requirement that an implementation meets when `run` resolves. */
 export interface ConformanceCase {
   readonly title: string;
+  /** Resolves when the requirement is met, and rejects with what is wrong. */
   readonly run: () => Promise<void>;
 }

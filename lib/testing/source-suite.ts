@@ -15,7 +15,7 @@ export interface SourceHarness {
   /** Not yet opened. */
   readonly source: PacketSource;
   /** Makes at least two well-formed TCP or UDP packets reach the open source, now or soon. No-op for a savefile. */
-  send(): void | Promise<void>;
+  readonly send: () => void | Promise<void>;
   /** Releases what the harness holds beside the source; called once, after the source was closed. */
   dispose?(): void | Promise<void>;
   /** Another source of the same kind that cannot be opened (no such file, port taken...). */
@@ -97,14 +97,14 @@ async function deliversSoundFrames({ source, send }: SourceHarness): Promise<voi
 
 async function closesFromInside({ source, send }: SourceHarness): Promise<void> {
   const sink = recorder();
-  let closing: Promise<void> | null = null;
+  const closing: Promise<void>[] = [];
   sink.onFrame = () => {
-    closing ??= source.close();
+    if (closing.length === 0) closing.push(source.close());
   };
   await source.open(sink.context);
   await send();
   await sink.frames(1);
-  await within(CLOSE_MS, 'close()', closing ?? source.close());
+  await within(CLOSE_MS, 'close()', closing[0] ?? source.close());
   await turns();
   assert.equal(sink.frameCount, 1);
   assert.equal(sink.ends, 0);

@@ -19,6 +19,7 @@ export interface StoreFixture {
 
 /** {@link storeConformance}'s options. */
 export interface StoreSuiteOptions {
+  /** Makes fresh state for one case. */
   readonly make: () => Promise<StoreFixture>;
   /** Whether the state survives a restart; adds the cases for that. */
   readonly durable: boolean;

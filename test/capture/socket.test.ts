@@ -168,5 +168,8 @@ describe('udpSocket', () => {
     const opening = source.open(recorder().context);
     await source.close();
     await assert.rejects(opening, isKnockError);
+    const again = udpSocket({ port: [low, high], address: '127.0.0.1' });
+    await again.open(recorder().context);
+    await again.close();
   });
 });

@@ -188,11 +188,9 @@ function inGateway(body: (folder: string, path: string) => Promise<void>): Promi
   });
 }
 
-async function contents(folder: string): Promise<Record<string, string>> {
+async function contents(folder: string): Promise<readonly string[]> {
   const names = (await readdir(folder)).filter((name) => name !== 'state').sort();
-  return Object.fromEntries(
-    await Promise.all(names.map(async (name) => [name, await readFile(join(folder, name), 'utf8')])),
-  );
+  return Promise.all(names.map(async (name) => `${name}: ${await readFile(join(folder, name), 'utf8')}`));
 }
 
 async function modeOf(path: string): Promise<number> {

@@ -486,7 +486,7 @@ clients:
   it('without a word of a secret', async () => {
     const secret = 'c2VjcmV0LXdpdGhvdXQtcGFkZGluZw';
     const shapes = [
-      `${secret}`,
+      secret,
       `"${secret}\\q"`,
       `[${secret}]`,
       `{ ${secret}: ${secret} }`,

@@ -145,7 +145,10 @@ for (const backend of ['legacy', 'nft'] as const) {
         ...['--import', 'tsx', 'cli/portknockd.ts', '--config', site.config, '--teardown'],
       ]);
       for (const save of ['iptables', 'ip6tables']) {
-        assert.doesNotMatch(await world.gateway.must(`${save}-${backend}-save`, []), /PORTKNOCK|PK-|portknock/u);
+        assert.doesNotMatch(
+          await world.gateway.must(`${save}-${backend}-save`, []),
+          /PORTKNOCK|PK-|portknock/u,
+        );
       }
     });
   });

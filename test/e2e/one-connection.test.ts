@@ -18,7 +18,13 @@ import { inject, needsNamespaces } from './support.ts';
 const ROUNDS = 1000;
 const ssh: Service = { name: 'ssh', protocol: 'tcp', port: 22, openForMs: 20_000, connections: 1 };
 const web: Service = { name: 'web', protocol: 'tcp', port: 443, openForMs: 20_000, connections: 3 };
-const any: Service = { name: 'any', protocol: 'tcp', port: 8080, openForMs: 20_000, connections: 'unlimited' };
+const any: Service = {
+  name: 'any',
+  protocol: 'tcp',
+  port: 8080,
+  openForMs: 20_000,
+  connections: 'unlimited',
+};
 
 for (const backend of ['legacy', 'nft'] as const) {
   describe(`one knock, one connection (iptables-${backend})`, function () {
@@ -73,7 +79,10 @@ for (const backend of ['legacy', 'nft'] as const) {
 
       it(`admits any number when unlimited, until it is closed (IPv${family})`, async () => {
         await gateway.open(grant(any, world.client[family]));
-        assert.deepEqual([await connect(8080), await connect(8080), await connect(8080)], ['talks', 'talks', 'talks']);
+        assert.deepEqual(
+          [await connect(8080), await connect(8080), await connect(8080)],
+          ['talks', 'talks', 'talks'],
+        );
         await gateway.close(grant(any, world.client[family]));
         assert.equal(await connect(8080), 'refused');
       });
@@ -97,7 +106,15 @@ for (const backend of ['legacy', 'nft'] as const) {
         );
         // A blind attacker's whole handshake: the acknowledgement cannot be right.
         const blind = [SYN, ACK].map((flags) =>
-          frame({ src, dst, protocol: 'tcp', srcPort: 50_100, dstPort: 22, flags, seq: flags === SYN ? 77 : 78 }),
+          frame({
+            src,
+            dst,
+            protocol: 'tcp',
+            srcPort: 50_100,
+            dstPort: 22,
+            flags,
+            seq: flags === SYN ? 77 : 78,
+          }),
         );
         await inject(world, [...stray, ...blind]);
         assert.equal(await connect(), 'talks');
@@ -130,9 +147,13 @@ for (const backend of ['legacy', 'nft'] as const) {
 
       it(`admits exactly one of eight racing connections, ${ROUNDS} times (IPv${family})`, async () => {
         const program = join(folder, 'race');
-        const build = spawnSync('cc', ['-O2', '-pthread', '-o', program, 'test/e2e/native/race.c'], { encoding: 'utf8' });
+        const build = spawnSync('cc', ['-O2', '-pthread', '-o', program, 'test/e2e/native/race.c'], {
+          encoding: 'utf8',
+        });
         assert.equal(build.status, 0, build.stderr);
-        const racer = world.outside.spawn(program, [world.address[family], '22'], { stdio: ['pipe', 'pipe', 'inherit'] });
+        const racer = world.outside.spawn(program, [world.address[family], '22'], {
+          stdio: ['pipe', 'pipe', 'inherit'],
+        });
         assert.ok(racer.stdin !== null && racer.stdout !== null);
         const answers = createInterface({ input: racer.stdout })[Symbol.asyncIterator]();
         const counts = new Map<number, number>();

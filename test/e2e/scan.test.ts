@@ -17,6 +17,13 @@ const SCANS = {
   'Xmas scan': ['-sX', '-p', '20-25'],
 };
 
+const ICMP_WITHOUT_LIMITS = [
+  'net.ipv4.icmp_ratelimit=0',
+  'net.ipv6.icmp.ratelimit=0',
+  'net.ipv4.icmp_msgs_per_sec=1000000',
+  'net.ipv4.icmp_msgs_burst=1000000',
+];
+
 for (const policy of ['drops', 'accepts', 'rejects'] as const) {
   for (const backend of policy === 'rejects' ? (['nft'] as const) : (['legacy', 'nft'] as const)) {
     describe(`a scan of a host whose policy ${policy} (iptables-${backend})`, function () {
@@ -30,10 +37,11 @@ for (const policy of ['drops', 'accepts', 'rejects'] as const) {
         world = await createWorld();
         [inside, outside] = await Promise.all([startAgent(world.gateway), startAgent(world.outside)]);
         for (const program of [`iptables-${backend}`, `ip6tables-${backend}`]) {
-          for (const rule of hostRules(policy, program.startsWith('ip6'))) await world.gateway.must(program, rule);
+          for (const rule of hostRules(policy, program.startsWith('ip6')))
+            await world.gateway.must(program, rule);
         }
-        // The kernel's limit of one ICMP error per second and host would make two scans of one host differ by themselves.
-        await world.gateway.must('sysctl', ['-qw', 'net.ipv4.icmp_ratelimit=0', 'net.ipv6.icmp.ratelimit=0']);
+        // The kernel's limits on ICMP errors would make two scans of one host differ by themselves.
+        await world.gateway.must('sysctl', ['-qw', ...ICMP_WITHOUT_LIMITS]);
       });
 
       after(async () => {
@@ -79,7 +87,10 @@ function hostRules(policy: 'drops' | 'accepts' | 'rejects', isV6: boolean): stri
   if (policy === 'accepts') return [];
   const needed = isV6 ? [['-A', 'INPUT', '-p', 'icmpv6', '-j', 'ACCEPT']] : [];
   if (policy === 'drops') return [...needed, ['-P', 'INPUT', 'DROP']];
-  return [...needed, ['-A', 'INPUT', '-j', 'REJECT', '--reject-with', isV6 ? 'icmp6-adm-prohibited' : 'icmp-host-prohibited']];
+  return [
+    ...needed,
+    ['-A', 'INPUT', '-j', 'REJECT', '--reject-with', isV6 ? 'icmp6-adm-prohibited' : 'icmp-host-prohibited'],
+  ];
 }
 
 async function scanAll(world: World, family: 4 | 6): Promise<Record<string, string>> {
@@ -87,7 +98,18 @@ async function scanAll(world: World, family: 4 | 6): Promise<Record<string, stri
   for (const [name, args] of Object.entries(SCANS)) {
     const text = await world.outside.must('nmap', [
       ...(family === 6 ? ['-6'] : []),
-      ...['-n', '-Pn', '--reason', '--max-retries', '1', '--min-rate', '2000', '-T5', ...args, world.address[family]],
+      ...[
+        '-n',
+        '-Pn',
+        '--reason',
+        '--max-retries',
+        '1',
+        '--min-rate',
+        '2000',
+        '-T5',
+        ...args,
+        world.address[family],
+      ],
     ]);
     // The times, and only the times, are allowed to differ.
     results[name] = text.replace(/^Starting Nmap.*$|^Nmap done.*$|\(\d+\.\d+s latency\)/gmu, '');
@@ -97,13 +119,19 @@ async function scanAll(world: World, family: 4 | 6): Promise<Record<string, stri
 
 /** What leaves the gateway while `run` sends; one line of tcpdump per packet. */
 async function answersTo(world: World, run: () => Promise<void>): Promise<string[]> {
-  const dump = world.gateway.spawn('tcpdump', ['-i', world.device, '-n', '-l', '-U', '-Q', 'out', 'not arp and not icmp6'], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const dump = world.gateway.spawn(
+    'tcpdump',
+    ['-i', world.device, '-n', '-l', '-U', '-Q', 'out', 'not arp and not icmp6'],
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
   const done = finished(dump);
-  await new Promise<void>((resolve) => dump.stderr?.once('data', () => {
-    resolve();
-  }));
+  await new Promise<void>((resolve) =>
+    dump.stderr?.once('data', () => {
+      resolve();
+    }),
+  );
   await pause(300);
   await run();
   await pause(700);

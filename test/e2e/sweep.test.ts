@@ -16,7 +16,9 @@ const PLAIN = [
 ].join('\n');
 const ORDERS = permutations([0, 1, 2, 3, 4]);
 /** A client for each order, because a client has only one knock per step. */
-const TAGGED = ORDERS.map((_, i) => `  f${i}: { scheme: one-time, secret: "${secretOf(i).toString('base64')}", services: [ssh] }`);
+const TAGGED = ORDERS.map(
+  (_, i) => `  f${i}: { scheme: one-time, secret: "${secretOf(i).toString('base64')}", services: [ssh] }`,
+);
 const RANDOM_SWEEPS = process.env.PORTKNOCK_SLOW === '1' ? 100 : 10;
 
 describe('sequences on the wire', function () {
@@ -55,7 +57,8 @@ describe('sequences on the wire', function () {
     for (const protocol of ['tcp', 'udp'] as const) {
       await inject(world, sweep(protocol, all), 60_000);
       await inject(world, sweep(protocol, all.toReversed()), 60_000);
-      for (let run = 0; run < RANDOM_SWEEPS; run += 1) await inject(world, sweep(protocol, shuffled(all)), 60_000);
+      for (let run = 0; run < RANDOM_SWEEPS; run += 1)
+        await inject(world, sweep(protocol, shuffled(all)), 60_000);
     }
     // The gateway has seen every packet before this knock, which proves that it was listening.
     await knockReally(['7000:tcp', '8000:tcp', '9000:tcp']);
@@ -109,7 +112,14 @@ describe('sequences on the wire', function () {
       ? udp(knocks[index]?.port ?? 1, Buffer.alloc(16, index))
       : udp(20_000 + index, Buffer.alloc(16, 0xee));
   const udp = (dstPort: number, payload: Buffer): Buffer =>
-    frame({ src: world.client[4], dst: world.address[4], protocol: 'udp', srcPort: 41_000, dstPort, payload });
+    frame({
+      src: world.client[4],
+      dst: world.address[4],
+      protocol: 'udp',
+      srcPort: 41_000,
+      dstPort,
+      payload,
+    });
 });
 
 function secretOf(number: number): Buffer {
@@ -127,5 +137,7 @@ function shuffled(values: readonly number[]): number[] {
 
 function permutations(values: readonly number[]): number[][] {
   if (values.length <= 1) return [[...values]];
-  return values.flatMap((value, i) => permutations(values.filter((_, j) => j !== i)).map((rest) => [value, ...rest]));
+  return values.flatMap((value, i) =>
+    permutations(values.filter((_, j) => j !== i)).map((rest) => [value, ...rest]),
+  );
 }

@@ -48,11 +48,7 @@ const setU16 = (at: number, value: number) => (bytes: Buffer) => void bytes.writ
 const cutTo = (length: number) => (bytes: Buffer) => bytes.subarray(0, length);
 const without = (count: number) => (bytes: Buffer) => bytes.subarray(0, bytes.length - count);
 
-type Vector = readonly [
-  name: string,
-  fault: DecodeFault,
-  change: (bytes: Buffer) => Buffer | undefined | void,
-];
+type Vector = readonly [name: string, fault: DecodeFault, change: (bytes: Buffer) => Buffer | undefined];
 
 function refuses(options: FrameOptions, vectors: readonly Vector[]): void {
   for (const [name, expected, change] of vectors) {

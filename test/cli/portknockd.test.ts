@@ -1,0 +1,171 @@
+// The daemon: what it says, when it is ready, how it stops. On a bound socket and the mock driver, so without root.
+
+import assert from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { freePorts } from '../support/ports.ts';
+import { Lines, Place } from './support.ts';
+
+interface Event {
+  readonly time: string;
+  readonly event: string;
+  readonly [name: string]: unknown;
+}
+
+describe('portknockd', function () {
+  this.timeout(30_000);
+  let place: Place;
+  let child: ChildProcess | null = null;
+
+  before(async () => {
+    place = await Place.make();
+    const [low, high] = await freePorts(16);
+    await place.run('portknock init --dir . --gateway 127.0.0.1 --interface lo --service ssh=22');
+    const path = place.path('portknockd.yaml');
+    const text = (await readFile(path, 'utf8'))
+      .replace(/interface: lo/u, `socket: 127.0.0.1:${low}-${high}`)
+      .replace('firewall: iptables', 'firewall: mock')
+      .replace('open_for: 30s', 'open_for: 1s ');
+    await writeFile(path, text);
+    await place.run('portknock add-client field --one-time --services ssh --config portknockd.yaml');
+  });
+
+  afterEach(() => {
+    child?.kill('SIGKILL');
+    child = null;
+  });
+
+  after(async () => {
+    await place.remove();
+  });
+
+  it('checks a configuration and touches nothing', async () => {
+    const { code, out, err } = await place.run('portknockd --config portknockd.yaml --check');
+    assert.deepEqual({ code, out, err }, { code: 0, out: 'configuration is valid\n', err: '' });
+  });
+
+  it('names every problem by its place and exits 2', async () => {
+    const bad = (await readFile(place.path('portknockd.yaml'), 'utf8'))
+      .replace('port: 22', 'port: 0')
+      .replace('protect:', 'protct:');
+    await writeFile(place.path('bad.yaml'), bad);
+    await chmod(place.path('bad.yaml'), 0o600);
+    for (const mode of ['--check', '--dry-run', '--teardown', '']) {
+      const { code, out, err } = await place.run(`portknockd --config bad.yaml ${mode}`.trim());
+      assert.deepEqual([code, out], [2, ''], mode);
+      assert.deepEqual(
+        err
+          .trim()
+          .split('\n')
+          .map((line) => line.replace(/(bad\.yaml:\d+:\d+: ).*?([^ ]+) \(.*/u, '$1... $2')),
+        ['bad.yaml:8:1: ... protct', 'bad.yaml:14:16: ... 0'],
+      );
+    }
+  });
+
+  const mistakes: readonly [line: string, message: string][] = [
+    ['portknockd --conf x', "unknown option '--conf' (see portknockd --help)"],
+    ['portknockd --log xml', "--log must be text or json, not 'xml'"],
+    ['portknockd --check --teardown', '--check, --teardown and --dry-run exclude each other'],
+    ['portknockd now', "argument is one too many: 'now' (see portknockd --help)"],
+  ];
+  for (const [line, message] of mistakes) {
+    it(`says what is wrong in one line and exits 2: ${line}`, async () => {
+      assert.deepEqual(await place.run(line), { code: 2, out: '', err: `portknockd: ${message}\n` });
+    });
+  }
+
+  it('explains itself within 80 columns', async () => {
+    const { code, out } = await place.run('portknockd --help');
+    assert.equal(code, 0);
+    assert.deepEqual(
+      out.split('\n').filter((line) => line.length > 80),
+      [],
+    );
+  });
+
+  it('reports a knock as JSON from ready to stop, and a repeated one as refused', async () => {
+    const { running, lines } = start('--log', 'json');
+    const ready = await event(lines, 'ready');
+    assert.deepEqual([ready.driver, ready.services, ready.clients], ['mock', ['ssh'], 1]);
+    const { step } = JSON.parse((await place.run('portknock send -p field.knock --json')).out) as {
+      step: number;
+    };
+    const grant = await event(lines, 'grant');
+    const { time, id, open_until: openUntil, ...rest } = grant;
+    assert.deepEqual(rest, {
+      event: 'grant',
+      client: 'field',
+      service: 'ssh',
+      port: 22,
+      source: '127.0.0.1',
+      scheme: 'one-time',
+    });
+    assert.ok(Date.parse(String(openUntil)) - Date.parse(time) <= 1000);
+    const close = await event(lines, 'close');
+    assert.deepEqual([close.id, close.reason], [id, 'expired']);
+    // A client that forgot its last step sends the same knock again.
+    await writeSteps(step - 1);
+    const again = JSON.parse((await place.run('portknock send -p field.knock --json')).out) as {
+      step: number;
+    };
+    if (again.step === step) {
+      const { reason, client, count } = await event(lines, 'reject');
+      assert.deepEqual({ reason, client, count }, { reason: 'replayed', client: 'field', count: 1 });
+    }
+    const asked = performance.now();
+    running.kill('SIGTERM');
+    const [code] = (await once(running, 'close')) as [number | null];
+    assert.ok(performance.now() - asked < 1000);
+    assert.equal(code, 0);
+    assert.equal((await event(lines, 'stop')).reason, 'SIGTERM');
+    assert.equal(
+      lines.all.every((line) => /^\{"time":"[^"]+","event":"/u.test(line)),
+      true,
+    );
+  });
+
+  it('speaks to people in text, and stops on SIGINT', async () => {
+    const { running, lines } = start();
+    const ready = await lines.find((line) => line.includes(' ready '));
+    assert.match(ready, /^\S+Z ready source=udp socket \d+-\d+ driver=mock services=ssh clients=1$/u);
+    running.kill('SIGINT');
+    assert.deepEqual((await once(running, 'close')).slice(0, 1), [0]);
+    assert.match(lines.all.at(-1) ?? '', / stop reason=SIGINT$/u);
+  });
+
+  it('leaves the replay state alone in a dry run', async () => {
+    const before = await readFile(place.path('state', 'replay'));
+    const { running, lines } = start('--dry-run', '--log', 'json');
+    await event(lines, 'ready');
+    running.kill('SIGTERM');
+    await once(running, 'close');
+    assert.deepEqual(await readFile(place.path('state', 'replay')), before);
+  });
+
+  it('exits with one line when it cannot start, and leaves nothing running', async () => {
+    const first = start('--log', 'json');
+    await event(first.lines, 'ready');
+    const { code, err } = await place.run('portknockd --config portknockd.yaml');
+    assert.ok(code === 1 || code === 2);
+    assert.match(err, /^portknockd: [^\n]+\n$/u);
+  });
+
+  function start(...args: string[]): { running: ChildProcess; lines: Lines } {
+    const running = place.start('portknockd', ['--config', 'portknockd.yaml', ...args]);
+    child = running;
+    assert.ok(running.stdout !== null);
+    return { running, lines: new Lines(running.stdout) };
+  }
+
+  async function writeSteps(step: number): Promise<void> {
+    const { readdir } = await import('node:fs/promises');
+    const folder = place.path('home', '.local', 'state', 'portknock');
+    for (const file of await readdir(folder)) await writeFile(`${folder}/${file}`, `${step}\n`);
+  }
+});
+
+async function event(lines: Lines, name: string): Promise<Event> {
+  return JSON.parse(await lines.find((line) => line.includes(`"event":"${name}"`))) as Event;
+}
