@@ -23,6 +23,7 @@ export { liveCapture, type LiveOptions } from './capture/live.ts';
 export { udpSocket, type UdpSocketOptions } from './capture/socket.ts';
 export { type PacketSink, type PacketSource, type SourceContext } from './capture/source.ts';
 
+export { gate, type GateOptions } from './firewall/gate.ts';
 export { iptables, type IptablesOptions } from './firewall/iptables.ts';
 export { type Backend } from './firewall/iptables-host.ts';
 export { mock, type MockDriver, type MockOptions } from './firewall/mock.ts';

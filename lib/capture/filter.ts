@@ -6,14 +6,6 @@
 
 import type { CaptureNeed } from '../scheme/scheme.ts';
 
-/** What else the filter has to do. */
-export interface CaptureFilterOptions {
-  /** Only what arrives at the interface. For live capture: a savefile does not tell directions. */
-  readonly inbound?: boolean;
-  /** Also frames with one or two VLAN tags. Only for link types that can have them. */
-  readonly vlan?: boolean;
-}
-
 /** Ports with one protocol and payload length; ranges in order, apart from each other. */
 interface Group {
   readonly protocol: CaptureNeed['protocol'];
@@ -31,15 +23,15 @@ const EXTENSIONS = '(ip6[6] = 0 or ip6[6] = 43 or ip6[6] = 60)';
 /**
  * The filter text for `needs`; the same needs in any order give the same text.
  *
+ * No `inbound`: libpcap evaluates the filter itself for packets that were in its ring when the filter was set, and
+ * there that word drops them all, so the first knock after a start was lost. No `vlan`: the kernel takes the (outer)
+ * tag off before it filters.
+ *
  * @example
- * captureFilter([{ protocol: 'udp', ports: [20000, 20099], payloadLength: 32 }], { inbound: true });
+ * captureFilter([{ protocol: 'udp', ports: [20000, 20099], payloadLength: 32 }]);
  */
-export function captureFilter(needs: readonly CaptureNeed[], options: CaptureFilterOptions = {}): string {
-  const packets = needs.length === 0 ? NOTHING : forIp(groupsOf(needs));
-  // `vlan` shifts every offset in what follows it, so the same text then looks behind one tag, then two.
-  const tagged =
-    options.vlan === true ? `(${packets}) or (vlan and (${packets})) or (vlan and (${packets}))` : packets;
-  return options.inbound === true ? `inbound and (${tagged})` : tagged;
+export function captureFilter(needs: readonly CaptureNeed[]): string {
+  return needs.length === 0 ? NOTHING : forIp(groupsOf(needs));
 }
 
 function forIp(groups: readonly Group[]): string {

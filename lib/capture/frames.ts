@@ -1,5 +1,7 @@
 // What passes between the capture process and its parent: orders and reports as messages, packets as frames on a pipe.
 
+import { Stamp } from './stamp.ts';
+
 /** Bytes kept of a packet: every header we read, and the longest knock (an SPA datagram has 480). */
 export const SNAP_LENGTH = 1024;
 
@@ -53,6 +55,7 @@ export type FrameHandler = (
 /** Cuts the pipe's chunks into frames, in place; only a frame that straddles two chunks is copied. */
 export class FrameReader {
   readonly #handle: FrameHandler;
+  readonly #stamp = new Stamp();
   readonly #straddler = Buffer.alloc(FRAME_HEADER + SNAP_LENGTH);
   #held = 0;
 
@@ -92,14 +95,14 @@ export class FrameReader {
   }
 
   #deliver(bytes: Buffer, at: number): void {
-    const timeMs = bytes.readUInt32LE(at + SECONDS) * 1000 + bytes.readUInt32LE(at + MICROSECONDS) / 1000;
+    const millisecond = Math.floor(bytes.readUInt32LE(at + MICROSECONDS) / 1000);
     this.#handle(
       bytes,
       at + FRAME_HEADER,
       bytes.readUInt32LE(at + CAPTURED),
       bytes.readUInt32LE(at + WIRE),
       bytes.readUInt32LE(at + LINK),
-      timeMs,
+      this.#stamp.at(bytes.readUInt32LE(at + SECONDS), millisecond),
     );
   }
 }

@@ -38,6 +38,7 @@ class LiveCapture implements PacketSource {
   readonly #options: LiveOptions;
   #child: ChildProcess | null = null;
   #cancelRestart: (() => void) | null = null;
+  #opened = false;
   #closed = false;
 
   constructor(options: LiveOptions) {
@@ -47,6 +48,10 @@ class LiveCapture implements PacketSource {
   }
 
   async open(context: SourceContext): Promise<void> {
+    if (this.#opened || this.#closed) {
+      throw new KnockError('ERR_CAPTURE', `${this.name}: opened a second time (make a new source)`);
+    }
+    this.#opened = true;
     await this.#start(context, FIRST_RESTART_MS);
   }
 

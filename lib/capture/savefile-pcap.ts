@@ -3,6 +3,7 @@
 
 import { MOST_PACKET_BYTES, type Damage, type RecordFormat } from './savefile-format.ts';
 import type { PacketSink } from './source.ts';
+import { Stamp } from './stamp.ts';
 
 const MICROSECONDS = 0xa1b2c3d4;
 const NANOSECONDS = 0xa1b23c4d;
@@ -39,6 +40,7 @@ class PcapFormat implements RecordFormat {
   readonly #little: boolean;
   readonly #unitsPerMs: number;
   readonly #packetHeader: number;
+  readonly #stamp = new Stamp();
   #started = false;
   #link = 0;
 
@@ -68,7 +70,7 @@ class PcapFormat implements RecordFormat {
     }
     const seconds = this.#u32(bytes, at + PACKET_SECONDS);
     const fraction = this.#u32(bytes, at + PACKET_FRACTION);
-    const timeMs = seconds * 1000 + Math.floor(fraction / this.#unitsPerMs);
+    const timeMs = this.#stamp.at(seconds, Math.floor(fraction / this.#unitsPerMs));
     const captured = size - this.#packetHeader;
     const wire = this.#u32(bytes, at + PACKET_WIRE);
     this.#sink.frame(bytes, at + this.#packetHeader, captured, wire, this.#link, timeMs);

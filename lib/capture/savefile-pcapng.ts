@@ -3,6 +3,7 @@
 
 import { MOST_PACKET_BYTES, type Damage, type RecordFormat } from './savefile-format.ts';
 import type { PacketSink } from './source.ts';
+import { Stamp } from './stamp.ts';
 
 const SECTION = 0x0a0d0d0a;
 const INTERFACE = 1;
@@ -60,8 +61,10 @@ class PcapngFormat implements RecordFormat {
   readonly #damage: Damage;
   #little = true;
   #interfaces: CapturedInterface[] = [];
+  readonly #stamp = new Stamp();
   /** Simple packet blocks have no stamp: they get the one before them. */
-  #timeMs = 0;
+  #second = 0;
+  #millisecond = 0;
 
   constructor(sink: PacketSink, damage: Damage) {
     this.#sink = sink;
@@ -152,9 +155,11 @@ class PcapngFormat implements RecordFormat {
     this.#fits(captured, size - PACKET_BYTES);
     const stamp =
       this.#u32(bytes, at + PACKET_TIME_HIGH) * 0x1_0000_0000 + this.#u32(bytes, at + PACKET_TIME_LOW);
-    this.#timeMs = Math.floor(stamp / source.unitsPerMs + ROUNDING_MS) + source.offsetMs;
+    const timeMs = Math.floor(stamp / source.unitsPerMs + ROUNDING_MS) + source.offsetMs;
+    this.#second = Math.floor(timeMs / 1000);
+    this.#millisecond = timeMs - this.#second * 1000;
     const wire = this.#u32(bytes, at + PACKET_WIRE);
-    this.#sink.frame(bytes, at + PACKET_DATA, captured, wire, source.link, this.#timeMs);
+    this.#deliver(bytes, at + PACKET_DATA, captured, wire, source.link);
   }
 
   #simplePacket(bytes: Buffer, at: number, size: number): void {
@@ -163,7 +168,11 @@ class PcapngFormat implements RecordFormat {
     const wire = this.#u32(bytes, at + SIMPLE_WIRE);
     const captured = snaplen === 0 ? wire : Math.min(wire, snaplen);
     this.#fits(captured, size - SIMPLE_BYTES);
-    this.#sink.frame(bytes, at + SIMPLE_DATA, captured, wire, link, this.#timeMs);
+    this.#deliver(bytes, at + SIMPLE_DATA, captured, wire, link);
+  }
+
+  #deliver(bytes: Buffer, start: number, captured: number, wire: number, link: number): void {
+    this.#sink.frame(bytes, start, captured, wire, link, this.#stamp.at(this.#second, this.#millisecond));
   }
 
   #interfaceOf(id: number): CapturedInterface {

@@ -28,6 +28,9 @@ export interface Grant {
   readonly connections: number | 'unlimited';
 }
 
+/** How long an opening stays in `list()` after its end, milliseconds; it admits nobody then. */
+export const LINGER_MS = 500;
+
 /** An opening as the firewall sees it now: it knows neither clients nor ids. */
 export interface Opening {
   readonly service: string;
@@ -48,7 +51,10 @@ export interface FirewallDriver {
   open(grant: Grant): Promise<void>;
   /** Takes back what is left of a grant. An absent grant is no error. Established connections live on. */
   close(grant: Grant): Promise<void>;
-  /** Openings that were neither spent nor closed, also those whose time has just ended: absence means "used". */
+  /**
+   * Openings that were neither spent nor closed. One whose time has ended stays listed for half a second, so that
+   * absence at that moment means that it was used.
+   */
   list(): Promise<readonly Opening[]>;
   /** Removes every rule of ours. Established connections live on. Works without `setup`, after a crash. */
   teardown(): Promise<void>;

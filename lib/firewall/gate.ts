@@ -6,16 +6,13 @@ import { Duplex } from 'node:stream';
 import { formatAddress, parseAddress } from '../address.ts';
 import { systemClock, type Clock } from '../clock.ts';
 import { KnockError, printable } from '../errors.ts';
-import type { FirewallDriver, Grant, Opening, Service } from './driver.ts';
+import { LINGER_MS, type FirewallDriver, type Grant, type Opening, type Service } from './driver.ts';
 
 /** {@link gate}'s options. */
 export interface GateOptions {
   /** The host's clock unless given. */
   readonly clock?: Clock;
 }
-
-/** An ended opening is listed this long, so that whoever asks just after its end does not take it for a spent one. */
-const LISTED_AFTER_END_MS = 500;
 
 /**
  * A driver that guards a `net.Server` of this process (or an `http`, `https` or `tls` one): a connection without a
@@ -78,7 +75,7 @@ class GateDriver implements FirewallDriver {
     const open: Open = { grant, left, cancel: () => undefined };
     open.cancel = this.#clock.after(ms, () => {
       open.left = 0;
-      open.cancel = this.#clock.after(LISTED_AFTER_END_MS, () => this.#open.delete(key));
+      open.cancel = this.#clock.after(LINGER_MS, () => this.#open.delete(key));
     });
     this.#open.set(key, open);
     return Promise.resolve();

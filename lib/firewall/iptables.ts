@@ -2,7 +2,14 @@
 // a grant is a write to a kernel list, so granting starts no process, and its end is the kernel's own.
 
 import { KnockError } from '../errors.ts';
-import type { DriverContext, FirewallDriver, Grant, Opening, Service } from './driver.ts';
+import {
+  LINGER_MS,
+  type DriverContext,
+  type FirewallDriver,
+  type Grant,
+  type Opening,
+  type Service,
+} from './driver.ts';
 import {
   changeFilter,
   closedPortLooks,
@@ -41,6 +48,8 @@ class IptablesDriver implements FirewallDriver {
   readonly #options: IptablesOptions;
   #services: ReadonlyMap<string, Service> = new Map();
   #lists: RecentLists | null = null;
+  /** When an opening leaves list(), on the monotonic clock. */
+  readonly #lapses = new Map<string, number>();
 
   constructor(options: IptablesOptions) {
     this.#options = options;
@@ -67,6 +76,7 @@ class IptablesDriver implements FirewallDriver {
       await lists.close();
       throw error;
     }
+    this.#lapses.clear();
     await this.#lists?.close();
     this.#lists = lists;
     this.#services = new Map(services.map((service) => [service.name, service]));
@@ -89,12 +99,14 @@ class IptablesDriver implements FirewallDriver {
     if (wanted.length < names.length && held.includes(grant.source)) await this.close(grant);
     // The last list is the gate that admits SYNs, so it comes last.
     for (const name of wanted) await lists.add(name, grant.source);
+    this.#lapses.set(keyOf(grant), performance.now() + grant.openUntil - Date.now() + LINGER_MS);
   }
 
   async close(grant: Grant): Promise<void> {
     const { service, lists } = this.#prepared(grant);
     // The gate first: whatever fails after it, no new connection begins.
     for (const name of listsOf(service).toReversed()) await lists.remove(name, grant.source);
+    this.#lapses.delete(keyOf(grant));
   }
 
   async list(): Promise<readonly Opening[]> {
@@ -103,11 +115,13 @@ class IptablesDriver implements FirewallDriver {
       const sources = await this.#lists?.read(listsOf(service).at(-1) ?? '');
       for (const source of sources ?? []) openings.push({ service: service.name, source });
     }
-    return openings;
+    // The kernel keeps an entry after its time, though it admits nobody by it.
+    return openings.filter((opening) => (this.#lapses.get(keyOf(opening)) ?? 0) > performance.now());
   }
 
   async teardown(): Promise<void> {
     for (const [tables, state] of await readAllFilters()) await removeRules(tables, state);
+    this.#lapses.clear();
     await this.#lists?.close();
     this.#lists = null;
     this.#services = new Map();
@@ -164,6 +178,10 @@ class IptablesDriver implements FirewallDriver {
     }
     return { service, lists: this.#lists };
   }
+}
+
+function keyOf({ service, source }: Opening): string {
+  return `${service} ${source}`;
 }
 
 /** Rules that the host put before ours would decide about the protected ports. */

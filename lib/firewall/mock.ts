@@ -3,7 +3,7 @@
 
 import type { Clock } from '../clock.ts';
 import { KnockError, printable } from '../errors.ts';
-import type { FirewallDriver, Grant, Opening, Service } from './driver.ts';
+import { LINGER_MS, type FirewallDriver, type Grant, type Opening, type Service } from './driver.ts';
 
 /** A method of {@link FirewallDriver}. */
 export type DriverMethod = 'setup' | 'open' | 'close' | 'list' | 'teardown';
@@ -36,7 +36,9 @@ export interface MockDriver extends FirewallDriver {
 interface Open {
   readonly grant: Grant;
   left: number;
-  readonly cancel: () => void;
+  /** Its time has ended; it is still listed for a moment. */
+  over: boolean;
+  cancel: () => void;
 }
 
 /**
@@ -71,7 +73,7 @@ export function mock(options: MockOptions = {}): MockDriver {
     real: false,
     calls,
     get openings() {
-      return [...open.values()].map(({ grant }) => grant);
+      return [...open.values()].filter((one) => !one.over).map(({ grant }) => grant);
     },
     async setup(wanted) {
       await begin({ method: 'setup', services: wanted });
@@ -84,13 +86,20 @@ export function mock(options: MockOptions = {}): MockDriver {
       const key = keyOf(grant.service, grant.source);
       drop(key);
       const left = grant.connections === 'unlimited' ? Infinity : grant.connections;
+      const entry: Open = { grant, left, over: false, cancel: () => undefined };
       const { clock } = options;
-      if (clock === undefined) {
-        open.set(key, { grant, left, cancel: () => undefined });
-        return;
-      }
-      const ms = grant.openUntil - clock.now();
-      if (ms > 0) open.set(key, { grant, left, cancel: clock.after(ms, () => open.delete(key)) });
+      const ms = grant.openUntil - (clock?.now() ?? 0);
+      if (ms <= 0) return;
+      open.set(key, entry);
+      if (clock === undefined) return;
+      const end = clock.after(ms, () => {
+        entry.over = true;
+      });
+      const forget = clock.after(ms + LINGER_MS, () => open.delete(key));
+      entry.cancel = () => {
+        end();
+        forget();
+      };
     },
     async close(grant) {
       await begin({ method: 'close', grant });
@@ -113,7 +122,7 @@ export function mock(options: MockOptions = {}): MockDriver {
     spend(service, source) {
       const key = keyOf(service, source);
       const found = open.get(key);
-      if (found === undefined) return false;
+      if (found === undefined || found.over) return false;
       found.left -= 1;
       if (found.left <= 0) drop(key);
       return true;

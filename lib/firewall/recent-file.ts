@@ -60,7 +60,7 @@ export function listLimit(): number {
 }
 
 // Synchronous on purpose: a write to /proc takes less time than handing it to another thread.
-function write(list: string, command: string): Promise<void> {
+async function write(list: string, command: string): Promise<void> {
   try {
     // Opened anew each time: the kernel takes one command per opened file, and a list can be replaced under us.
     const file = openSync(`${FOLDER}/${list}`, 'r+');
@@ -69,9 +69,8 @@ function write(list: string, command: string): Promise<void> {
     } finally {
       closeSync(file);
     }
-    return Promise.resolve();
   } catch (error) {
-    return Promise.reject(failure(list, 'written', error));
+    throw failure(list, 'written', error);
   }
 }
 

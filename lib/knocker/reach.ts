@@ -150,7 +150,7 @@ class Attempts {
   }
 }
 
-/** Long enough for a refusal after the handshake to come back: one and a half round trips and a little. */
+/** Long enough for a refusal after the handshake to come back: a round trip and a little more. */
 function settleMs(handshakeMs: number): number {
-  return Math.min(20 + 1.5 * handshakeMs, 500);
+  return Math.min(20 + 1.25 * handshakeMs, 500);
 }

@@ -4,6 +4,7 @@
 // about a source before it is authenticated (but for the bounded table of plain sequences), and the claim is durable
 // before the firewall opens. Authorization comes before the claim: a knock that may not open anything spends nothing.
 
+import debug from 'debug';
 import { formatAddress, type Address } from '../address.ts';
 import type { PacketSink } from '../capture/source.ts';
 import type { Grant } from '../firewall/driver.ts';
@@ -31,6 +32,9 @@ export interface PipelineParts {
   readonly failed: (error: unknown) => void;
 }
 
+/** DEBUG=portknock:packet prints a line per packet; formatted only when somebody reads it. */
+const log = debug('portknock:packet');
+
 type Request = Extract<Match, { kind: 'request' }>;
 
 /** A frame in, perhaps a grant out. */
@@ -49,6 +53,7 @@ export class Pipeline {
     const packet = this.#view;
     const fault = decode(packet, bytes, start, captured, wire, link, timeMs);
     if (fault !== null) {
+      if (log.enabled) log('%d bytes refused: %s', captured, fault);
       metrics.packet(fault);
       return;
     }
@@ -57,6 +62,8 @@ export class Pipeline {
       return;
     }
     metrics.packet('decoded');
+    if (log.enabled)
+      log('%s to port %d, IP protocol %d', formatAddress(sourceOf(packet)), packet.dstPort, packet.protocol);
     for (const scheme of schemes) {
       const match = scheme.match(packet);
       if (match !== null) this.#take(scheme, match, sourceOf(packet));

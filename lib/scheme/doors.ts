@@ -49,45 +49,55 @@ export class Doors {
     const key = knockKey(packet.protocol, packet.dstPort);
     const table = this.#table;
     const set = table.setOf(packet);
-    let complete: Match | null = null;
+    if (packet.protocol === TCP && this.#isRetransmit(set, packet)) return null;
+    let complete: Door | null = null;
     let repeat = false;
     for (let slot = table.next(set, set, packet); slot >= 0; slot = table.next(set, slot + 1, packet)) {
       const door = this.#doors.get(table.door(slot));
-      const again = table.isRepeat(slot, packet);
       if (door === undefined) {
         table.remove(slot);
-      } else if (again && packet.protocol === TCP) {
-        // A retransmitted SYN: known by its sequence number before it could count as a knock.
-        repeat = true;
+      } else if (table.isDone(slot)) {
+        continue;
       } else if (door.keys[table.stage(slot)] === key) {
         table.advance(slot, packet);
         if (table.stage(slot) < door.keys.length) continue;
-        table.remove(slot);
-        complete = door.request;
-      } else if (again) {
+        complete = door;
+        // Nobody retransmits a datagram, so the same one later is a new knock.
+        if (packet.protocol === TCP) table.finish(slot);
+        else table.remove(slot);
+      } else if (table.hasSeen(slot, packet)) {
         repeat = true;
       } else if (packet.dstPort >= door.scope[0] && packet.dstPort <= door.scope[1]) {
         table.remove(slot);
       }
     }
-    if (!repeat && complete === null) this.#start(set, key, packet);
-    return complete;
+    if (!repeat) this.#start(set, key, packet, complete);
+    return complete?.request ?? null;
   }
 
-  #start(set: number, key: number, packet: PacketView): void {
+  /** A SYN that was sent again is known by its sequence number before it could count as a knock or a mistake. */
+  #isRetransmit(set: number, packet: PacketView): boolean {
+    const table = this.#table;
+    for (let slot = table.next(set, set, packet); slot >= 0; slot = table.next(set, slot + 1, packet)) {
+      if (table.hasSeen(slot, packet)) return true;
+    }
+    return false;
+  }
+
+  #start(set: number, key: number, packet: PacketView, complete: Door | null): void {
     const openers = this.#openers.get(key);
     if (openers === undefined) return;
     for (const id of openers) {
-      if (!this.#isUnderWay(set, id, packet)) {
-        this.#table.start(set, id, packet, this.#doors.get(id)?.timeoutMs ?? 0);
-      }
+      const door = this.#doors.get(id);
+      if (door === undefined || door === complete || this.#isUnderWay(set, id, packet)) continue;
+      this.#table.start(set, id, packet, door.timeoutMs);
     }
   }
 
   #isUnderWay(set: number, id: number, packet: PacketView): boolean {
     const table = this.#table;
     for (let slot = table.next(set, set, packet); slot >= 0; slot = table.next(set, slot + 1, packet)) {
-      if (table.door(slot) === id) return true;
+      if (table.door(slot) === id && !table.isDone(slot)) return true;
     }
     return false;
   }

@@ -23,7 +23,7 @@ export function portKnocks(clients: readonly CompleteClient[]): (packet: PacketV
   );
   return (packet) => {
     if (packet.protocol !== TCP || !isSyn(packet)) return null;
-    for (const window of windows) window.moveTo(packet.timeMs);
+    for (const window of windows) window.moveTo(packet);
     return doors.match(packet);
   };
 }

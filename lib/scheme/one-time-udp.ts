@@ -50,7 +50,7 @@ export function taggedKnocks(clients: readonly CompleteClient[]): (packet: Packe
 
   return (packet) => {
     if (packet.payloadLength !== TAG_LENGTH) return null;
-    for (const window of windows) window.moveTo(packet.timeMs);
+    for (const window of windows) window.moveTo(packet);
     const knock = table.find(packet.bytes, packet.payloadStart);
     if (knock === null) return null;
     const client = knock.sequence.client.name;

@@ -6,6 +6,7 @@ import { printable } from '../errors.ts';
 import { ACK, FIN, RST, SYN, TCP, UDP, type PacketView } from '../packet/view.ts';
 import { Doors, knockKey, type Door } from './doors.ts';
 import type { Scheme } from './scheme.ts';
+import { requireTimeout } from './timeout.ts';
 
 /** One knock of a plain sequence. */
 export interface KnockPort {
@@ -28,7 +29,14 @@ export interface SequenceClient {
  */
 export function sequence(options: { readonly clients: Readonly<Record<string, SequenceClient>> }): Scheme {
   const doors = new Doors();
-  for (const [client, entry] of Object.entries(options.clients)) doors.add(doorOf(client, entry));
+  const sequences = new Map<string, readonly KnockPort[]>();
+  for (const [client, entry] of Object.entries(options.clients)) {
+    const ports = portsOf(client, entry);
+    sequences.set(client, ports);
+    doors.add(doorOf(client, ports, entry.timeoutMs ?? 10_000));
+  }
+  const clash = sequencesProblem(sequences);
+  if (clash !== null) throw new RangeError(`sequence of ${printable(clash.client)}: ${clash.message}`);
   return {
     name: 'sequence',
     // All of them, not only the ports of some sequence: a scan is recognised by the ports in between.
@@ -62,11 +70,43 @@ export function sequenceProblem(
     return { level: 'error', message: `a sequence has 2 to 32 knocks, got ${ports.length}` };
   }
   const steps = ports.slice(1).map((knock, i) => knock.port - (ports[i]?.port ?? 0));
-  if (steps.every((step) => step === 1) || steps.every((step) => step === -1)) {
+  const isOneProtocol = ports.every(({ protocol }) => protocol === ports[0]?.protocol);
+  // A scanner tries each port more than once, so the same port again does not help.
+  const climbs = steps.every((step) => step === 0 || step === 1);
+  if (isOneProtocol && (climbs || steps.every((step) => step === 0 || step === -1))) {
     return { level: 'error', message: 'a port scan in order opens a sequence of neighbouring ports' };
   }
-  if (steps.every((step) => step > 0) || steps.every((step) => step < 0)) {
+  if (steps.every((step) => step >= 0) || steps.every((step) => step <= 0)) {
     return { level: 'warning', message: 'the ports of the sequence only rise or only fall' };
+  }
+  return null;
+}
+
+/** Sequences that begin with the same knock, at most: each is an attempt of its own in a bounded table. */
+const MOST_ALIKE = 16;
+
+/**
+ * What is wrong with sequences that are good each by itself: one packet must not be the last knock of two of them,
+ * or else one of the two never opens. Names the client to complain about; `null`: nothing.
+ */
+export function sequencesProblem(
+  sequences: ReadonlyMap<string, readonly KnockPort[]>,
+): { readonly client: string; readonly message: string } | null {
+  const seen: { readonly client: string; readonly text: string }[] = [];
+  for (const [client, ports] of sequences) {
+    const first = knockText(ports[0] ?? { port: 0, protocol: 'tcp' });
+    const text = ports.map((knock) => ` ${knockText(knock)}`).join('');
+    const other = seen.find((each) => text.endsWith(each.text) || each.text.endsWith(text));
+    if (other !== undefined) {
+      return {
+        client,
+        message: `it ends as that of ${printable(other.client)} does, one whole in the other`,
+      };
+    }
+    if (seen.filter((each) => each.text.startsWith(` ${first} `)).length === MOST_ALIKE) {
+      return { client, message: `${MOST_ALIKE} others begin with ${first} already, the most there may be` };
+    }
+    seen.push({ client, text });
   }
   return null;
 }
@@ -81,23 +121,30 @@ export function isSyn(packet: PacketView): boolean {
   return (packet.flags & (SYN | ACK | RST | FIN)) === SYN;
 }
 
-function doorOf(client: string, entry: SequenceClient): Door {
-  const ports = entry.sequence.map((knock) => {
-    if (typeof knock !== 'string') return knock;
-    const port = parseKnockPort(knock);
-    if (port === null) {
-      throw new TypeError(
-        `sequence of ${printable(client)} must hold PORT/tcp or PORT/udp, got '${printable(knock)}'`,
-      );
-    }
+function portsOf(client: string, { sequence: knocks, timeoutMs = 10_000 }: SequenceClient): KnockPort[] {
+  const name = printable(client);
+  requireTimeout(`timeoutMs of ${name}`, timeoutMs);
+  const ports = knocks.map((knock) => {
+    const text = typeof knock === 'string' ? knock : knockText(knock);
+    const port = parseKnockPort(text);
+    if (port === null)
+      throw new TypeError(`sequence of ${name} must hold PORT/tcp or PORT/udp, got '${printable(text)}'`);
     return port;
   });
   const problem = sequenceProblem(ports);
-  if (problem?.level === 'error') throw new RangeError(`sequence of ${client}: ${problem.message}`);
+  if (problem?.level === 'error') throw new RangeError(`sequence of ${name}: ${problem.message}`);
+  return ports;
+}
+
+function doorOf(client: string, ports: readonly KnockPort[], timeoutMs: number): Door {
   return {
     keys: ports.map(({ port, protocol }) => knockKey(protocol === 'udp' ? UDP : TCP, port)),
-    timeoutMs: entry.timeoutMs ?? 10_000,
+    timeoutMs,
     request: { kind: 'request', client, services: null, counter: null },
     scope: [1, 65535],
   };
+}
+
+function knockText({ port, protocol }: KnockPort): string {
+  return `${port}/${protocol}`;
 }

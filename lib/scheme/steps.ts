@@ -38,8 +38,11 @@ export class StepWindow<T> {
     this.#leave = leave;
   }
 
-  /** Makes the window fit `timeMs`; cheap unless a step has passed (or the clock was set back). */
-  moveTo(timeMs: number): void {
+  /**
+   * Makes the window fit the packet's time; cheap unless a step has passed (or the clock was set back). Takes the
+   * packet, since its time handed over as a number would be boxed, for every packet.
+   */
+  moveTo({ timeMs }: { readonly timeMs: number }): void {
     if (timeMs < this.#turnsMs && timeMs >= this.#turnsMs - this.#stepMs) return;
     this.#present = stepAt(timeMs, this.#stepSeconds);
     this.#turnsMs = (this.#present + 1) * this.#stepMs;

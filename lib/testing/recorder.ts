@@ -48,7 +48,10 @@ export function recorder(context: Partial<SourceContext> = {}): RecordingSink {
     onFrame: () => undefined,
     context: {
       clock: systemClock,
-      needs: [],
+      needs: [
+        { protocol: 'udp', ports: [1, 65_535] },
+        { protocol: 'tcp-syn', ports: [1, 65_535] },
+      ],
       ...context,
       get sink() {
         return sink;

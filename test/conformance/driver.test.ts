@@ -1,10 +1,12 @@
-// The mock driver against the suite that every driver must pass, and the suite against drivers that are wrong.
+// Drivers that need no root against the suite that every driver must pass, and the suite against drivers that are wrong.
 
 import assert from 'node:assert/strict';
-import type { FirewallDriver } from '../../lib/firewall/driver.ts';
+import type { FirewallDriver, Service } from '../../lib/firewall/driver.ts';
+import { gate } from '../../lib/firewall/gate.ts';
 import { mock } from '../../lib/firewall/mock.ts';
 import { virtualClock } from '../../lib/testing/clock.ts';
 import { driverConformance } from '../../lib/testing/driver-suite.ts';
+import { GreetingServer } from '../support/greeting.ts';
 
 describe('mock, as a firewall driver', () => {
   let clock = virtualClock();
@@ -16,6 +18,37 @@ describe('mock, as a firewall driver', () => {
     now: () => clock.now(),
     elapse: (_driver, ms) => clock.advance(ms),
     admits: (driver, service, source) => Promise.resolve(driver.spend(service.name, source)),
+  });
+  for (const { title, run } of cases) it(title, run);
+});
+
+describe('gate, as a firewall driver', () => {
+  const services: readonly Service[] = [
+    { name: 'ssh', protocol: 'tcp', port: 22, openForMs: 3000, connections: 1 },
+    { name: 'admin', protocol: 'tcp', port: 8443, openForMs: 3000, connections: 'unlimited' },
+    { name: 'web', protocol: 'tcp', port: 443, openForMs: 3000, connections: 2 },
+  ];
+  let clock = virtualClock();
+  let greeters = new Map<string, GreetingServer>();
+  const cases = driverConformance({
+    services,
+    sources: ['127.0.0.1', '127.0.0.2'],
+    make: async () => {
+      clock = virtualClock();
+      greeters = new Map();
+      for (const { name } of services) greeters.set(name, await GreetingServer.listen('127.0.0.1'));
+      const servers = [...greeters].map(([name, { server }]) => [name, server] as const);
+      return gate(Object.fromEntries(servers), { clock });
+    },
+    dispose: async () => {
+      for (const greeter of greeters.values()) await greeter.close();
+    },
+    now: () => clock.now(),
+    elapse: (_driver, ms) => clock.advance(ms),
+    admits: async (_driver, { name }, source) => {
+      const visit = await greeters.get(name)?.visit(source);
+      return visit?.greeted ?? false;
+    },
   });
   for (const { title, run } of cases) it(title, run);
 });

@@ -111,8 +111,9 @@ describe('mock', () => {
     const grant = grantOf({ openUntil: clock.now() + 5000 });
     await driver.setup([SSH], CONTEXT);
     await driver.open(grant);
+    const timers = clock.pending;
     await driver.open(grant);
-    assert.equal(clock.pending, 1);
+    assert.equal(clock.pending, timers);
     await driver.close(grant);
     assert.equal(clock.pending, 0);
     await driver.open(grant);

@@ -5,6 +5,7 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect as connectTcp, createServer, type Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import { isKnockError, KnockError, messageOf, type KnockErrorCode } from '../../lib/errors.ts';
 import type { FirewallDriver, Grant, Opening, Service } from '../../lib/firewall/driver.ts';
 import { iptables } from '../../lib/firewall/iptables.ts';
 import { Knocker, parseProfile } from '../../lib/knocker.ts';
@@ -41,6 +42,10 @@ interface Calls {
   hangUp(request: { readonly id: number }): Promise<null>;
   /** An echo server; it closes nothing by itself. */
   echo(request: { readonly port: number }): Promise<null>;
+  /** The same for datagrams. */
+  echoDatagrams(request: { readonly port: number }): Promise<null>;
+  /** Sends a datagram from a new port; whether the echo came back within the time. */
+  ask(request: ConnectRequest): Promise<boolean>;
   /** Resets every connection of the echo server. */
   reset(request: null): Promise<number>;
   knock(request: { readonly profile: string; readonly service?: string }): Promise<number>;
@@ -65,11 +70,14 @@ export async function startAgent(space: Namespace): Promise<Agent> {
   });
   const waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
   let last = 0;
-  child.on('message', (answer: { id: number; value?: unknown; error?: string }) => {
+  child.on('message', (answer: { id: number; value?: unknown; error?: string; code?: KnockErrorCode }) => {
     const call = waiting.get(answer.id);
     waiting.delete(answer.id);
     if (answer.error === undefined) call?.resolve(answer.value);
-    else call?.reject(new Error(answer.error));
+    else
+      call?.reject(
+        answer.code === undefined ? new Error(answer.error) : new KnockError(answer.code, answer.error),
+      );
   });
   child.once('exit', () => {
     for (const { reject } of waiting.values()) reject(new Error('agent ended'));
@@ -91,6 +99,8 @@ export async function startAgent(space: Namespace): Promise<Agent> {
   };
   for (const name of [
     'datagrams',
+    'echoDatagrams',
+    'ask',
     'connect',
     'talk',
     'hangUp',
@@ -111,6 +121,7 @@ export async function startAgent(space: Namespace): Promise<Agent> {
 const sockets = new Map<number, Socket>();
 const served = new Set<Socket>();
 let lastSocket = 0;
+const drivers = new Map<string, FirewallDriver>();
 let driver: FirewallDriver = iptables();
 
 const calls: Calls = {
@@ -189,6 +200,29 @@ const calls: Calls = {
     await once(server, 'listening');
     return null;
   },
+  async echoDatagrams({ port }) {
+    const socket = createSocket('udp6');
+    socket.on('message', (message, from) => {
+      socket.send(message, from.port, from.address);
+    });
+    socket.bind(port, '::');
+    await once(socket, 'listening');
+    return null;
+  },
+  async ask({ host, port, source, timeoutMs = 300 }) {
+    const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
+    socket.on('error', () => undefined);
+    socket.bind(0, source);
+    await once(socket, 'listening');
+    const answer = once(socket, 'message', { signal: AbortSignal.timeout(timeoutMs) });
+    socket.send('hello', port, host);
+    const came = await answer.then(
+      () => true,
+      () => false,
+    );
+    socket.close();
+    return came;
+  },
   reset() {
     const count = served.size;
     for (const socket of served) socket.resetAndDestroy();
@@ -199,7 +233,9 @@ const calls: Calls = {
     return packets;
   },
   async setup({ backend, services, protect = true }) {
-    driver = iptables({ backend, protect });
+    const kind = `${backend} ${String(protect)}`;
+    driver = drivers.get(kind) ?? iptables({ backend, protect });
+    drivers.set(kind, driver);
     await driver.setup(services, { warning: () => undefined });
     return null;
   },
@@ -215,7 +251,7 @@ if (process.argv[2] === 'agent' && process.send !== undefined) {
     Promise.resolve(calls[name](request)).then(
       (value) => process.send?.({ id, value }),
       (error: unknown) =>
-        process.send?.({ id, error: error instanceof Error ? error.message : String(error) }),
+        process.send?.({ id, error: messageOf(error), code: isKnockError(error) ? error.code : undefined }),
     );
   });
   process.send('ready');

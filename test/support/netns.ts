@@ -73,7 +73,7 @@ export class Namespace {
   }
 
   async destroy(): Promise<void> {
-    if (this.#holder.exitCode !== null) return;
+    if (this.#holder.exitCode !== null || this.#holder.signalCode !== null) return;
     const gone = once(this.#holder, 'exit');
     this.#holder.stdin?.end();
     await gone;

@@ -1,0 +1,122 @@
+// The whole way of a packet, from a savefile of a million of them to grants on the mock driver, beside tcpdump, which
+// reads the same file and does nothing with it: the floor. We and tcpdump take turns, so that both see the same machine.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { captureFile } from '../lib/capture/file.ts';
+import { captureFilter } from '../lib/capture/filter.ts';
+import { systemClock } from '../lib/clock.ts';
+import { mock } from '../lib/firewall/mock.ts';
+import { KnockListener } from '../lib/listener/listener.ts';
+import { oneTime } from '../lib/scheme/one-time.ts';
+import { allocated, median, must, type Bench } from './bench.ts';
+import { workFolder } from './machine.ts';
+import { CLIENTS, writeTraffic, type Traffic } from './traffic.ts';
+
+const PACKETS = 1_000_000;
+const ROUNDS = 9;
+
+const KINDS: readonly (readonly [Traffic, string])[] = [
+  ['other', 'packets of no interest'],
+  ['aimed', 'junk aimed at the filter'],
+  ['mixed', 'half and half, with valid knocks'],
+];
+
+export async function pipeline(bench: Bench): Promise<void> {
+  await mkdir(workFolder, { recursive: true });
+  const folder = await mkdtemp(join(workFolder, 'pipeline-'));
+  try {
+    for (const [traffic, what] of KINDS) await measure(bench, { folder, traffic, what });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function measure(
+  bench: Bench,
+  { folder, traffic, what }: { folder: string; traffic: Traffic; what: string },
+): Promise<void> {
+  const path = join(folder, `${traffic}.pcap`);
+  const count = bench.smoke ? 20_000 : PACKETS;
+  const knocks = writeTraffic(path, traffic, count);
+  const filter = captureFilter(oneTime({ clients: CLIENTS }).needs);
+  const ways = {
+    tcpdump: () => timed(() => tcpdump(path, [])),
+    filtered: () => timed(() => tcpdump(path, [filter])),
+    reader: () => timed(() => readAlone(path, count)),
+    ours: () => timed(() => listen(path, knocks)),
+  };
+  const times: Record<keyof typeof ways, number[]> = { tcpdump: [], filtered: [], reader: [], ours: [] };
+  // The first round warms the disk's cache and the compiler.
+  for (let round = 0; round <= (bench.smoke ? 1 : ROUNDS); round += 1) {
+    for (const way of ['tcpdump', 'filtered', 'reader', 'ours'] as const) {
+      const ns = (await ways[way]()) / count;
+      if (round > 0) times[way].push(ns);
+    }
+  }
+  const bytes = (await allocated(() => listen(path, knocks))) / count;
+  const readBytes = (await allocated(() => readAlone(path, count))) / count;
+  await rm(path);
+
+  const unit = 'packets';
+  const result = (way: keyof typeof ways, heap: number | null) => {
+    return { median: median(times[way]), p99: Math.max(...times[way]), bytes: heap };
+  };
+  const floor = bench.add(`tcpdump -r FILE -w /dev/null: ${what}`, result('tcpdump', null), { unit });
+  bench.add(`tcpdump -r FILE -w /dev/null FILTER: ${what}`, result('filtered', null), {
+    unit,
+    beside: floor,
+  });
+  bench.add(`captureFile alone: ${what}`, result('reader', readBytes), { unit, beside: floor });
+  bench.add(`captureFile to grants: ${what}`, result('ours', bytes), { unit, beside: floor });
+  if (knocks > 0) bench.note(`${knocks} knocks in the file, ${knocks} grants`);
+}
+
+async function listen(path: string, knocks: number): Promise<void> {
+  const listener = new KnockListener({
+    source: captureFile(path),
+    schemes: [oneTime({ clients: CLIENTS })],
+    driver: mock(),
+    services: { ssh: { port: 22 } },
+    clients: Object.keys(CLIENTS).map((name) => ({ name, services: ['ssh'] })),
+  });
+  let grants = 0;
+  listener.on('grant', () => (grants += 1));
+  await listener.start();
+  await once(listener, 'end');
+  await listener.stop();
+  must(grants === knocks, `${grants} grants for ${knocks} knocks`);
+}
+
+async function readAlone(path: string, expected: number): Promise<void> {
+  const source = captureFile(path);
+  let packets = 0;
+  await new Promise<void>((resolve, reject) => {
+    const sink = {
+      frame: () => {
+        packets += 1;
+      },
+      end: resolve,
+      warning: () => undefined,
+      dropped: () => undefined,
+      error: reject,
+    };
+    source.open({ sink, clock: systemClock, needs: [] }).catch(reject);
+  });
+  await source.close();
+  must(packets === expected, `${packets} packets of ${expected}`);
+}
+
+async function tcpdump(path: string, filter: readonly string[]): Promise<void> {
+  const child = spawn('tcpdump', ['-r', path, '-w', '/dev/null', ...filter], { stdio: 'ignore' });
+  const [status] = (await once(child, 'exit')) as [number | null];
+  must(status === 0, `tcpdump ended with ${status ?? 'a signal'}`);
+}
+
+async function timed(run: () => Promise<void>): Promise<number> {
+  const start = performance.now();
+  await run();
+  return (performance.now() - start) * 1e6;
+}

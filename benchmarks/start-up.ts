@@ -1,0 +1,93 @@
+// How long a client process takes: node alone, portknock that prints its help, and a real knock on loopback. From the
+// built package, since that is what a user starts.
+
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { formatProfile, type Profile } from '../lib/knocker/profile.ts';
+import { median, must, type Bench } from './bench.ts';
+import { workFolder } from './machine.ts';
+
+const PROGRAM = fileURLToPath(new URL('../dist/portknock.js', import.meta.url));
+const ROUNDS = 25;
+const unit = 'starts';
+
+export async function startUp(bench: Bench): Promise<void> {
+  if (!existsSync(PROGRAM)) {
+    bench.note('not measured: dist/ is missing (npm run build)');
+    return;
+  }
+  await mkdir(workFolder, { recursive: true });
+  const folder = await mkdtemp(join(workFolder, 'start-up-'));
+  try {
+    await measure(bench, folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function measure(bench: Bench, folder: string): Promise<void> {
+  const profile = join(folder, 'field.knock');
+  await writeFile(profile, formatProfile(PROFILE));
+  await chmod(profile, 0o600);
+  const send = [PROGRAM, 'send', '-p', profile];
+  const ways: Readonly<Record<string, (round: number) => Promise<number>>> = {
+    'node -e 0': () => start(process.execPath, ['-e', '0']),
+    'portknock send --help': () => start(process.execPath, [PROGRAM, 'send', '--help']),
+    // A state of its own each time: the next knock with the same one would wait for the next step.
+    'portknock send: five datagrams to 127.0.0.1': (round) =>
+      start(process.execPath, send, { XDG_STATE_HOME: join(folder, `state-${round}`) }),
+    ...(spawnSync('knock', ['-V']).error === undefined
+      ? {
+          "knock (knockd's client): five datagrams to 127.0.0.1": () =>
+            start('knock', ['-u', '127.0.0.1', '20001', '30002', '20003', '30004', '20005']),
+        }
+      : {}),
+  };
+  const times = new Map<string, number[]>();
+  for (let round = 0; round <= (bench.smoke ? 1 : ROUNDS); round += 1) {
+    for (const [name, run] of Object.entries(ways)) {
+      const ns = await run(round);
+      if (round > 0) times.set(name, [...(times.get(name) ?? []), ns]);
+    }
+  }
+  const [bare, ...others] = [...times].map(([name, found]) => ({ name, found }));
+  if (bare === undefined) return;
+  const beside = bench.add(bare.name, figures(bare.found), { unit });
+  for (const { name, found } of others) bench.add(name, figures(found), { unit, beside });
+}
+
+function figures(times: readonly number[]): { median: number; p99: number; bytes: null } {
+  return { median: median(times), p99: Math.max(...times), bytes: null };
+}
+
+async function start(
+  program: string,
+  args: readonly string[],
+  more: Record<string, string> = {},
+): Promise<number> {
+  const begun = performance.now();
+  const child = spawn(program, args, {
+    stdio: 'ignore',
+    env: { PATH: process.env.PATH, HOME: workFolder, NO_COLOR: '1', ...more },
+  });
+  const [status] = (await once(child, 'exit')) as [number | null];
+  must(status === 0, `${program} ${args.join(' ')} ended with ${status ?? 'a signal'}`);
+  return (performance.now() - begun) * 1e6;
+}
+
+const PROFILE: Profile = {
+  scheme: 'one-time',
+  host: '127.0.0.1',
+  client: 'field',
+  services: { ssh: 22 },
+  secret: Buffer.alloc(32, 7),
+  digest: 'sha256',
+  knocks: 5,
+  ports: [20_000, 52_767],
+  step: 10,
+  carrier: 'udp',
+};

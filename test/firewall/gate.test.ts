@@ -1,0 +1,267 @@
+// The in-process driver on real sockets: who is let in, how often, until when, and what the server gets to see.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer as createHttpServer, get } from 'node:http';
+import { createServer, type AddressInfo } from 'node:net';
+import { Duplex } from 'node:stream';
+import { isKnockError } from '../../lib/errors.ts';
+import type { Grant, Service } from '../../lib/firewall/driver.ts';
+import { gate } from '../../lib/firewall/gate.ts';
+import { GrantManager, type CloseReason } from '../../lib/grant/manager.ts';
+import { virtualClock } from '../../lib/testing/clock.ts';
+import { GreetingServer } from '../support/greeting.ts';
+
+const SSH: Service = { name: 'ssh', protocol: 'tcp', port: 22, openForMs: 30_000, connections: 1 };
+const WEB: Service = { name: 'web', protocol: 'tcp', port: 443, openForMs: 30_000, connections: 1 };
+const CONTEXT = { warning: () => undefined };
+
+describe('gate', () => {
+  let clock = virtualClock();
+  let greeter: GreetingServer;
+
+  beforeEach(async () => {
+    clock = virtualClock();
+    greeter = await GreetingServer.listen('::');
+  });
+  afterEach(() => greeter.close());
+
+  const guarded = async () => {
+    const driver = gate(greeter.server, { clock });
+    await driver.setup([SSH], CONTEXT);
+    return driver;
+  };
+  const grantOf = (changes: Partial<Grant> = {}): Grant => ({
+    ...{ id: 'g1', client: 'alice', source: '127.0.0.1', service: 'ssh', protocol: 'tcp', port: 22 },
+    ...{ openUntil: clock.now() + 30_000, connections: 1 },
+    ...changes,
+  });
+
+  it('opens a real service, so that the listener asks for durable replay state', () => {
+    assert.equal(gate(greeter.server).real, true);
+  });
+
+  it('leaves the server alone until it is set up', async () => {
+    gate(greeter.server, { clock });
+    assert.equal((await greeter.visit('127.0.0.1')).greeted, true);
+  });
+
+  it('resets a connection without a grant, and the server never hears of it', async () => {
+    await guarded();
+    for (const source of ['127.0.0.1', '127.0.0.2', '::1']) {
+      const { greeted, reset } = await greeter.visit(source);
+      assert.deepEqual({ greeted, reset }, { greeted: false, reset: true }, source);
+    }
+    assert.equal(greeter.seen, 0);
+    const connections = await new Promise((resolve) => {
+      greeter.server.getConnections((_error, count) => resolve(count));
+    });
+    assert.equal(connections, 0);
+  });
+
+  it('hides refused connections from listeners that came before it and after it', async () => {
+    const heard: string[] = [];
+    greeter.server.on('connection', () => heard.push('before'));
+    const driver = await guarded();
+    greeter.server.on('connection', () => heard.push('after'));
+    await greeter.visit('127.0.0.1');
+    assert.deepEqual(heard, []);
+    await driver.open(grantOf());
+    await greeter.visit('127.0.0.1');
+    assert.deepEqual(heard, ['before', 'after']);
+  });
+
+  // The server listens on ::, so IPv4 comes to it as ::ffff:127.0.0.1.
+  for (const source of ['127.0.0.1', '::1']) {
+    it(`knows the source ${source} however the socket writes it`, async () => {
+      const driver = await guarded();
+      await driver.open(grantOf({ source }));
+      assert.equal((await greeter.visit('127.0.0.2')).greeted, false);
+      assert.equal((await greeter.visit(source)).greeted, true);
+      assert.equal((await greeter.visit(source)).greeted, false);
+    });
+  }
+
+  for (const { connections, admitted } of [
+    { connections: 1, admitted: 1 },
+    { connections: 3, admitted: 3 },
+    { connections: 'unlimited', admitted: 8 },
+  ] as const) {
+    it(`admits ${admitted} of 8 racing connections through a grant for ${connections}`, async () => {
+      const driver = await guarded();
+      await driver.open(grantOf({ connections }));
+      const visits = await Promise.all(Array.from({ length: 8 }, () => greeter.visit('127.0.0.1')));
+      assert.equal(visits.filter(({ greeted }) => greeted).length, admitted);
+      assert.equal(greeter.seen, admitted);
+      assert.equal((await driver.list()).length, connections === 'unlimited' ? 1 : 0);
+    });
+  }
+
+  it('admits until the millisecond of openUntil, whatever the wall clock does meanwhile', async () => {
+    const driver = await guarded();
+    await driver.open(grantOf({ openUntil: clock.now() + 5000, connections: 'unlimited' }));
+    clock.set(0);
+    await clock.advance(4999);
+    assert.equal((await greeter.visit('127.0.0.1')).greeted, true);
+    await clock.advance(1);
+    assert.equal((await greeter.visit('127.0.0.1')).greeted, false);
+  });
+
+  it('lists an opening a moment longer than it lasts: absence would mean that it was used', async () => {
+    const driver = await guarded();
+    await driver.open(grantOf({ openUntil: clock.now() + 5000 }));
+    await clock.advance(5250);
+    assert.deepEqual(await driver.list(), [{ service: 'ssh', source: '127.0.0.1' }]);
+    await clock.advance(750);
+    assert.deepEqual(await driver.list(), []);
+  });
+
+  it('does not open a grant whose time is over', async () => {
+    const driver = await guarded();
+    await driver.open(grantOf({ openUntil: clock.now() }));
+    assert.deepEqual(await driver.list(), []);
+    assert.equal((await greeter.visit('127.0.0.1')).greeted, false);
+  });
+
+  it('keeps an admitted connection through expiry, close and tear-down', async () => {
+    const driver = await guarded();
+    await driver.open(grantOf({ connections: 2 }));
+    const { echoes } = await greeter.visit('127.0.0.1');
+    await clock.advance(31_000);
+    assert.equal(await echoes(), true, 'after its time');
+    await driver.close(grantOf());
+    assert.equal(await echoes(), true, 'after close');
+    await driver.teardown();
+    assert.equal(await echoes(), true, 'after tear-down');
+  });
+
+  it('keeps a connection that was there before set-up', async () => {
+    const { echoes } = await greeter.visit('127.0.0.1');
+    await guarded();
+    assert.equal(await echoes(), true);
+  });
+
+  it('gives the server back at tear-down as it was', async () => {
+    const driver = await guarded();
+    await driver.setup([SSH], CONTEXT);
+    await driver.teardown();
+    assert.equal(Object.hasOwn(greeter.server, 'emit'), false);
+    assert.equal((await greeter.visit('127.0.0.1')).greeted, true);
+  });
+
+  it('lets everybody through after tear-down also when somebody has wrapped the server since', async () => {
+    const driver = await guarded();
+    const ours = greeter.server.emit.bind(greeter.server);
+    const theirs = (event: string, ...args: unknown[]): boolean => ours(event, ...args);
+    greeter.server.emit = theirs;
+    await driver.teardown();
+    assert.equal(greeter.server.emit, theirs);
+    assert.equal((await greeter.visit('127.0.0.1')).greeted, true);
+  });
+
+  it('has the end of an unused grant reported as expired, not as used', async () => {
+    const driver = await guarded();
+    const ends: CloseReason[] = [];
+    const events = { closed: (_: Grant, reason: CloseReason) => ends.push(reason), failed: assert.ifError };
+    const manager = new GrantManager({ driver, services: [SSH], clock, events });
+    await manager.issue({ client: 'alice', source: '127.0.0.1', services: ['ssh'] });
+    await clock.advance(30_000);
+    await manager.issue({ client: 'alice', source: '127.0.0.1', services: ['ssh'] });
+    await greeter.visit('127.0.0.1');
+    await clock.advance(1000);
+    assert.deepEqual(ends, ['expired', 'used']);
+  });
+
+  it('leaves no timer behind a grant that was closed, spent, replaced or torn down', async () => {
+    const driver = await guarded();
+    await driver.open(grantOf());
+    await driver.open(grantOf());
+    assert.equal(clock.pending, 1);
+    await driver.close(grantOf());
+    assert.equal(clock.pending, 0);
+    await driver.open(grantOf());
+    await greeter.visit('127.0.0.1');
+    assert.equal(clock.pending, 0);
+    await driver.open(grantOf());
+    await driver.teardown();
+    assert.equal(clock.pending, 0);
+  });
+
+  it('keeps the connections of several servers apart', async () => {
+    const other = await GreetingServer.listen('127.0.0.1');
+    try {
+      const driver = gate({ ssh: greeter.server, web: other.server }, { clock });
+      await driver.setup([SSH, WEB], CONTEXT);
+      await driver.open(grantOf({ service: 'web', port: 443 }));
+      assert.equal((await greeter.visit('127.0.0.1')).greeted, false);
+      assert.equal((await other.visit('127.0.0.1')).greeted, true);
+    } finally {
+      await other.close();
+    }
+  });
+
+  it('guards an http server', async () => {
+    const server = createHttpServer((_request, response) => response.end('inside'));
+    const driver = gate({ ssh: server }, { clock });
+    await driver.setup([SSH], CONTEXT);
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const fetchStatus = (): Promise<number | undefined> =>
+      new Promise((resolve, reject) => {
+        get({ host: '127.0.0.1', port, agent: false }, (response) => {
+          response.resume();
+          resolve(response.statusCode);
+        }).once('error', reject);
+      });
+    await assert.rejects(fetchStatus(), { code: 'ECONNRESET' });
+    await driver.open(grantOf());
+    assert.equal(await fetchStatus(), 200);
+    server.close();
+    await once(server, 'close');
+  });
+
+  it('refuses a stream that tells no address', async () => {
+    await guarded();
+    const stream = new Duplex({ read: () => undefined, write: () => undefined });
+    greeter.server.emit('connection', stream);
+    assert.equal(stream.destroyed, true);
+    assert.equal(greeter.seen, 0);
+  });
+
+  const refused: readonly [what: string, services: readonly Service[]][] = [
+    ['a UDP service', [{ ...SSH, protocol: 'udp' }]],
+    ['two services for one server', [SSH, WEB]],
+  ];
+  for (const [what, services] of refused) {
+    it(`refuses ${what} at set-up, and changes nothing`, async () => {
+      const driver = gate(greeter.server, { clock });
+      await assert.rejects(driver.setup(services, CONTEXT), isUnsupported);
+      assert.equal((await greeter.visit('127.0.0.1')).greeted, true);
+    });
+  }
+
+  it('refuses a service whose server it does not have, and changes nothing', async () => {
+    const driver = gate({ ssh: greeter.server, toString: createServer() }, { clock });
+    for (const name of ['web', 'constructor']) {
+      await assert.rejects(driver.setup([SSH, { ...WEB, name }], CONTEXT), isUnsupported);
+    }
+    assert.equal((await greeter.visit('127.0.0.1')).greeted, true);
+  });
+
+  it('refuses a grant that contradicts its service, and prints nothing of it unescaped', async () => {
+    const driver = await guarded();
+    for (const wrong of [{ port: 23 }, { protocol: 'udp' as const }, { service: 'a\nb' }]) {
+      await assert.rejects(driver.open(grantOf(wrong)), (error) => {
+        assert.ok(isUnsupported(error));
+        assert.doesNotMatch((error as Error).message, /\n/u);
+        return true;
+      });
+    }
+    assert.deepEqual(await driver.list(), []);
+  });
+});
+
+function isUnsupported(error: unknown): boolean {
+  return isKnockError(error) && error.code === 'ERR_FIREWALL_UNSUPPORTED';
+}
