@@ -11,7 +11,7 @@ import { systemClock } from '../lib/clock.ts';
 import { mock } from '../lib/firewall/mock.ts';
 import { KnockListener } from '../lib/listener/listener.ts';
 import { oneTime } from '../lib/scheme/one-time.ts';
-import { allocated, median, must, type Bench } from './bench.ts';
+import { ALLOCATES, allocated, median, must, type Bench } from './bench.ts';
 import { workFolder } from './machine.ts';
 import { CLIENTS, writeTraffic, type Traffic } from './traffic.ts';
 
@@ -71,6 +71,7 @@ async function measure(
   });
   bench.add(`captureFile alone: ${what}`, result('reader', readBytes), { unit, beside: floor });
   bench.add(`captureFile to grants: ${what}`, result('ours', bytes), { unit, beside: floor });
+  must(bench.smoke || traffic !== 'other' || bytes < ALLOCATES, `${what} allocate ${bytes} bytes`);
   if (knocks > 0) bench.note(`${knocks} knocks in the file, ${knocks} grants`);
 }
 

@@ -28,9 +28,8 @@ async function outside(): Promise<number> {
 
 /** Runs this program again in namespaces of its own, and passes signals on. */
 async function enter(flags: readonly string[]): Promise<number> {
-  const child = spawn('unshare', [...flags, ...nodeArgv('examples/demo/demo.ts', INSIDE)], {
-    stdio: 'inherit',
-  });
+  const inside = ['setpriv', '--pdeathsig', 'TERM', ...nodeArgv('examples/demo/demo.ts', INSIDE)];
+  const child = spawn('unshare', [...flags, ...inside], { stdio: 'inherit' });
   const relay = (signal: NodeJS.Signals): void => void child.kill(signal);
   for (const signal of SIGNALS) process.on(signal, relay);
   const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];

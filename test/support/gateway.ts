@@ -89,7 +89,11 @@ export class Gateway {
   }
 
   /** Starts it and waits until the ports are closed. */
-  static async start(world: World, site: Site, args: readonly string[] = []): Promise<Gateway> {
+  static async start(
+    world: World,
+    site: Pick<Site, 'config'>,
+    args: readonly string[] = [],
+  ): Promise<Gateway> {
     const program = [
       '--import',
       'tsx',
