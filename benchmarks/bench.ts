@@ -130,9 +130,31 @@ export async function allocated(run: () => Promise<void>): Promise<number> {
   return Math.max(0, total + end - last);
 }
 
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((one, other) => one - other);
-  return sorted[sorted.length >> 1] ?? Number.NaN;
+/**
+ * Runs every way once per round and then again, so that all of them see the same machine; the first round only warms
+ * up. Returns the times of each, nanoseconds, sorted.
+ */
+export async function takeTurns<Way extends string>(
+  ways: Readonly<Record<Way, (round: number) => Promise<unknown>>>,
+  rounds: number,
+): Promise<Readonly<Record<Way, readonly number[]>>> {
+  const names = Object.keys(ways) as Way[];
+  const times = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<Way, number[]>;
+  for (let round = 0; round <= rounds; round += 1) {
+    for (const name of names) {
+      const start = performance.now();
+      await ways[name](round);
+      if (round > 0) times[name].push((performance.now() - start) * 1e6);
+    }
+  }
+  for (const name of names) times[name].sort((one, other) => one - other);
+  return times;
+}
+
+/** Median and 99th percentile of sorted times of `per` units each. */
+export function figures(sorted: readonly number[], per = 1): { median: number; p99: number } {
+  const at = (share: number): number => (sorted[Math.floor(share * sorted.length)] ?? Number.NaN) / per;
+  return { median: at(0.5), p99: at(0.99) };
 }
 
 /** Whoever measures must have measured the thing: a benchmark that did not do its work is no figure. */

@@ -7,7 +7,7 @@ import { systemClock } from '../lib/clock.ts';
 import { createReplayFile, fileReplay } from '../lib/replay/file.ts';
 import { memoryReplay } from '../lib/replay/memory.ts';
 import type { ReplayStore } from '../lib/replay/store.ts';
-import { must, type Bench } from './bench.ts';
+import { allocated, figures, must, takeTurns, type Bench, type Row } from './bench.ts';
 import { workFolder } from './machine.ts';
 
 const RECORD_BYTES = 40;
@@ -15,7 +15,7 @@ const AT_ONCE = 200;
 /** Positions in the file of the bare writes; as many as the store has slots before it starts over. */
 const SLOTS = 4096;
 const unit = 'claims';
-const forMs = 1500;
+const ROUNDS = 2000;
 
 export async function replay(bench: Bench): Promise<void> {
   await mkdir(workFolder, { recursive: true });
@@ -59,15 +59,21 @@ async function onDisk(bench: Bench, folder: string): Promise<void> {
   const claim = async (): Promise<string> => store.claim('field', (counter += 1n));
   must((await claim()) === 'claimed', 'a counter is claimed');
 
-  const one = await bench.row('bare: write of 40 bytes, fdatasync', () => write(1), { unit, forMs });
-  await bench.row('file: one claim after the other', claim, { unit, forMs, beside: one });
-  const many = await bench.row(`bare: write of ${AT_ONCE} x 40 bytes, fdatasync`, () => write(AT_ONCE), {
-    unit,
-    forMs,
-    per: AT_ONCE,
-  });
   const claims = (): Promise<unknown> => Promise.all(Array.from({ length: AT_ONCE }, claim));
-  await bench.row(`file: ${AT_ONCE} claims at once`, claims, { unit, forMs, per: AT_ONCE, beside: many });
+  // In turns, because a disk is not the same from one second to the next.
+  const ways = { one: () => write(1), claim, many: () => write(AT_ONCE), claims };
+  const times = await takeTurns(ways, bench.smoke ? 2 : ROUNDS);
+  const add = async (way: keyof typeof ways, name: string, per: number, beside?: Row): Promise<Row> => {
+    const calls = bench.smoke ? 1 : 50;
+    const bytes = await allocated(async () => {
+      for (let i = 0; i < calls; i += 1) await ways[way]();
+    });
+    return bench.add(name, { ...figures(times[way], per), bytes: bytes / calls / per }, { unit, beside });
+  };
+  const one = await add('one', 'bare: write of 40 bytes, fdatasync', 1);
+  await add('claim', 'file: one claim after the other', 1, one);
+  const many = await add('many', `bare: write of ${AT_ONCE} x 40 bytes, fdatasync`, AT_ONCE);
+  await add('claims', `file: ${AT_ONCE} claims at once`, AT_ONCE, many);
   await bench.row('file: replayed', async () => store.claim('field', 1n), { unit });
   must((await store.claim('field', 1n)) === 'replayed', 'an old counter is refused');
   await store.close();

@@ -8,7 +8,7 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { formatProfile, type Profile } from '../lib/knocker/profile.ts';
-import { median, must, type Bench } from './bench.ts';
+import { figures, must, takeTurns, type Bench, type Row } from './bench.ts';
 import { workFolder } from './machine.ts';
 
 const PROGRAM = fileURLToPath(new URL('../dist/portknock.js', import.meta.url));
@@ -34,7 +34,7 @@ async function measure(bench: Bench, folder: string): Promise<void> {
   await writeFile(profile, formatProfile(PROFILE));
   await chmod(profile, 0o600);
   const send = [PROGRAM, 'send', '-p', profile];
-  const ways: Readonly<Record<string, (round: number) => Promise<number>>> = {
+  const ways: Readonly<Record<string, (round: number) => Promise<void>>> = {
     'node -e 0': () => start(process.execPath, ['-e', '0']),
     'portknock send --help': () => start(process.execPath, [PROGRAM, 'send', '--help']),
     // A state of its own each time: the next knock with the same one would wait for the next step.
@@ -47,36 +47,25 @@ async function measure(bench: Bench, folder: string): Promise<void> {
         }
       : {}),
   };
-  const times = new Map<string, number[]>();
-  for (let round = 0; round <= (bench.smoke ? 1 : ROUNDS); round += 1) {
-    for (const [name, run] of Object.entries(ways)) {
-      const ns = await run(round);
-      if (round > 0) times.set(name, [...(times.get(name) ?? []), ns]);
-    }
+  const times = Object.entries(await takeTurns(ways, bench.smoke ? 1 : ROUNDS));
+  let beside: Row | undefined;
+  for (const [name, found] of times) {
+    const row = bench.add(name, { ...figures(found), bytes: null }, { unit, beside });
+    beside ??= row;
   }
-  const [bare, ...others] = [...times].map(([name, found]) => ({ name, found }));
-  if (bare === undefined) return;
-  const beside = bench.add(bare.name, figures(bare.found), { unit });
-  for (const { name, found } of others) bench.add(name, figures(found), { unit, beside });
-}
-
-function figures(times: readonly number[]): { median: number; p99: number; bytes: null } {
-  return { median: median(times), p99: Math.max(...times), bytes: null };
 }
 
 async function start(
   program: string,
   args: readonly string[],
   more: Record<string, string> = {},
-): Promise<number> {
-  const begun = performance.now();
+): Promise<void> {
   const child = spawn(program, args, {
     stdio: 'ignore',
     env: { PATH: process.env.PATH, HOME: workFolder, NO_COLOR: '1', ...more },
   });
   const [status] = (await once(child, 'exit')) as [number | null];
   must(status === 0, `${program} ${args.join(' ')} ended with ${status ?? 'a signal'}`);
-  return (performance.now() - begun) * 1e6;
 }
 
 const PROFILE: Profile = {

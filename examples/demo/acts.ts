@@ -52,7 +52,7 @@ export async function play(story: Story, stage: Stage): Promise<void> {
     expect(await stage.connect(), `${service} to work after the knock`, 'it did not');
     const { reason } = await next('close');
     expect(reason === 'used', "the opening to be closed as 'used'", `its reason was '${String(reason)}'`);
-    return `${service} works as it always did; its connection was the one that the knock paid for`;
+    return `${service} works as ever, and the opening is used up`;
   });
 
   await story.step('A second connection', async () => {

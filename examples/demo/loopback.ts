@@ -56,7 +56,7 @@ export async function tellLoopback(story: Story, processes: Processes, folder: s
         'nothing to be left',
         'something runs on',
       );
-      return 'the listener has stopped; the temporary folder goes last';
+      return 'the listener has stopped, and the service with it';
     });
   } finally {
     await close(gateway);
@@ -162,7 +162,7 @@ function stageOf(story: Story, processes: Processes, { port, heard }: Gateway, e
     events,
     knock,
     async connect() {
-      story.command(`echo hello | nc ${HOST} ${port}`);
+      story.note(`Connecting to ${HOST} port ${port} and saying hello:`);
       const answer = await exchange(port);
       story.quote(answer);
       return answer === 'hello';
@@ -175,7 +175,7 @@ function stageOf(story: Story, processes: Processes, { port, heard }: Gateway, e
     async replay() {
       const recorded = [...heard];
       await sendAgain(recorded);
-      story.note(`${recorded.length} datagrams sent from ${HOST} port ${recorded[0]?.from.port ?? '?'}.`);
+      story.quote(`${recorded.length} datagrams sent from ${HOST} port ${recorded[0]?.from.port ?? '?'}`);
     },
   };
 }

@@ -66,7 +66,7 @@ async function tell(story: Story, processes: Processes, world: World): Promise<v
     const said = await scan(['-p', '22']);
     story.quote(said);
     expect(/^22\/tcp +open/mu.test(said), 'nmap to find port 22 open', 'it did not');
-    return 'everybody can see sshd';
+    return 'anybody can see that sshd is there';
   });
 
   await story.step('portknock hides it', async () => {
@@ -79,7 +79,7 @@ async function tell(story: Story, processes: Processes, world: World): Promise<v
     story.quote(said);
     const silent = /All 65535 scanned ports .* ignored/u.test(said) && said.includes('65535 filtered');
     expect(silent, 'nmap to find 65535 silent ports', 'it found something else');
-    return 'not one of all TCP ports answers';
+    return 'not one of the 65535 TCP ports answers';
   });
 
   await play(story, stageOf(story, processes, world, events));
@@ -92,7 +92,7 @@ async function tell(story: Story, processes: Processes, world: World): Promise<v
     const left = [...pidsIn(world.gateway), ...pidsIn(world.outside)];
     expect(left.length === 0, 'every process to have ended', `left are ${left.join(', ')}`);
     await world.destroy();
-    return 'no process is left; the keys, which were only in memory, and the rules go with the namespaces';
+    return 'no process is left; rules and keys vanish with the namespaces';
   });
 }
 

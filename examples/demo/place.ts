@@ -63,7 +63,7 @@ function tryNamespaces(): Place {
     if (status === 0) return { kind: 'namespaces', unshare };
     why = stderr.trim().split('\n')[0] ?? '';
   }
-  return { kind: 'loopback', why: `namespaces cannot be made here: ${why}` };
+  return { kind: 'loopback', why };
 }
 
 export function isInstalled(program: string): boolean {

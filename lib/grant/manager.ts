@@ -59,9 +59,13 @@ export class GrantManager {
     return [...this.#held.values()].map(({ grant }) => grant);
   }
 
-  /** Opens all the services or none. @throws what the driver threw, after closing what had been opened */
+  /**
+   * Opens all the services or none; none, and no error, once stop() was called.
+   *
+   * @throws what the driver threw, after closing what had been opened
+   */
   issue(request: IssueRequest): Promise<readonly Grant[]> {
-    return this.#inTurn(() => this.#issue(request));
+    return this.#inTurn(async () => (this.#stopped ? [] : this.#issue(request)));
   }
 
   /** Takes a grant back; its established connections live on. Resolves to false when there is no such grant. */
@@ -112,6 +116,8 @@ export class GrantManager {
   }
 
   #hold(grant: Grant): void {
+    // The kernel ends it; timers of ours would outlive us.
+    if (this.#stopped) return;
     const key = keyOf(grant);
     const earlier = this.#held.get(key);
     earlier?.cancel();

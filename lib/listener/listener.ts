@@ -90,8 +90,7 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
     this.#options = options;
     this.#services = servicesOf(options);
     checkClients(options);
-    const clock = options.clock ?? systemClock;
-    this.#clock = clock;
+    const clock = (this.#clock = options.clock ?? systemClock);
     this.#replay = options.replay ?? memoryReplay();
     this.#throttle = new RejectThrottle(clock, (reject) => this.emit('reject', reject));
     const metrics = options.metrics ?? noMetrics;
@@ -151,15 +150,14 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
     signal?.throwIfAborted();
     this.#state = 'starting';
     try {
-      await this.#open();
-      signal?.throwIfAborted();
+      await this.#open(signal);
     } catch (error) {
+      // A stop() that came before this did not see what has been opened since.
+      const early = this.#stopping;
       await this.stop();
+      if (early !== null) await this.#close();
       throw error;
     }
-    // stop() may have been called meanwhile.
-    if (this.#stopping !== null)
-      throw new KnockError('ERR_LISTENER_STATE', 'listener was stopped while it started');
     this.#state = 'running';
     signal?.addEventListener('abort', () => void this.stop(), { once: true });
   }
@@ -180,7 +178,7 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
     return this.stop();
   }
 
-  async #open(): Promise<void> {
+  async #open(signal: AbortSignal | undefined): Promise<void> {
     const { source, driver, schemes } = this.#options;
     const warning = (message: string): void => {
       this.emit('warning', { message });
@@ -197,6 +195,7 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
     }
     const windowMs = Math.max(0, ...schemes.map(({ validityMs }) => validityMs));
     await this.#replay.open({ clock: this.#clock, windowMs, warning });
+    this.#requireStarting(signal);
     await source.open({
       clock: this.#clock,
       needs: schemes.flatMap(({ needs }) => needs),
@@ -214,7 +213,15 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
         },
       },
     });
+    this.#requireStarting(signal);
     await driver.setup(this.#services, { warning });
+    this.#requireStarting(signal);
+  }
+
+  #requireStarting(signal: AbortSignal | undefined): void {
+    signal?.throwIfAborted();
+    if (this.#stopping === null) return;
+    throw new KnockError('ERR_LISTENER_STATE', 'listener was stopped while it started');
   }
 
   async #close(): Promise<void> {

@@ -26,16 +26,27 @@ export function servicesOf(options: {
   readonly openForMs?: number;
   readonly connections?: number | 'unlimited';
 }): readonly Service[] {
+  const usual = { openForMs: options.openForMs ?? 30_000, connections: options.connections ?? 1 };
+  requireOpening('', usual);
+  const owners = new Map<string, string>();
   return Object.entries(options.services).map(([name, service]) => {
     if (!SERVICE_NAME.test(name)) {
       throw new TypeError(`service name must match ${SERVICE_NAME.source}, got '${printable(name)}'`);
     }
-    const { port, protocol = 'tcp' } = service;
-    const openForMs = service.openForMs ?? options.openForMs ?? 30_000;
-    const connections = service.connections ?? options.connections ?? 1;
+    const { port, protocol = 'tcp', openForMs = usual.openForMs, connections = usual.connections } = service;
     requireWhole(`services.${name}.port`, port, 65_535);
-    requireWhole(`services.${name}.openForMs`, openForMs, DAY_MS - 1);
-    if (connections !== 'unlimited') requireWhole(`services.${name}.connections`, connections, 1000);
+    if (!['tcp', 'udp'].includes(protocol)) {
+      throw new TypeError(
+        `services.${name}.protocol must be tcp or udp, got '${printable(String(protocol))}'`,
+      );
+    }
+    requireOpening(`services.${name}.`, { openForMs, connections });
+    const place = `${port}/${protocol}`;
+    const owner = owners.get(place);
+    if (owner !== undefined) {
+      throw new TypeError(`services.${name}.port must not be that of service ${owner}, got ${place}`);
+    }
+    owners.set(place, name);
     return { name, protocol, port, openForMs, connections };
   });
 }
@@ -66,6 +77,14 @@ export function checkClients(options: {
       );
     }
   }
+}
+
+function requireOpening(
+  path: string,
+  { openForMs, connections }: { openForMs: number; connections: number | 'unlimited' },
+): void {
+  requireWhole(`${path}openForMs`, openForMs, DAY_MS - 1);
+  if (connections !== 'unlimited') requireWhole(`${path}connections`, connections, 1000);
 }
 
 function requireWhole(name: string, value: number, most: number): void {

@@ -88,7 +88,7 @@ export class Pipeline {
   }
 
   async #admit(scheme: Scheme, request: Request, source: Address): Promise<void> {
-    const { access, replay, grants, granted, failed } = this.#parts;
+    const { access, replay, granted } = this.#parts;
     const verdict = access.authorize(request.client, source, request.services);
     if (!verdict.granted) {
       this.#reject(verdict.reason, scheme, source, request.client);
@@ -101,17 +101,22 @@ export class Pipeline {
         return;
       }
     }
+    const opened = await this.#open(request, source, verdict.services);
+    if (opened === null) this.#reject('grant-failed', scheme, source, request.client);
+    else for (const grant of opened) granted(grant, scheme.name);
+  }
+
+  /** The grants, or null when the firewall refused. */
+  async #open(
+    { client }: Request,
+    source: Address,
+    services: readonly string[],
+  ): Promise<readonly Grant[] | null> {
     try {
-      const { client } = request;
-      const opened = await grants.issue({
-        client,
-        source: formatAddress(source),
-        services: verdict.services,
-      });
-      for (const grant of opened) granted(grant, scheme.name);
+      return await this.#parts.grants.issue({ client, source: formatAddress(source), services });
     } catch (error) {
-      failed(error);
-      this.#reject('grant-failed', scheme, source, request.client);
+      this.#parts.failed(error);
+      return null;
     }
   }
 
