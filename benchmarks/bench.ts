@@ -96,7 +96,7 @@ export class Bench {
 }
 
 const NAME_WIDTH = 68;
-/** The least object has 12 to 16 bytes; what is below is the collector's and the compiler's own. */
+/** Even a number on the heap has 16 bytes; what is below is the collector's and the compiler's own. */
 export const ALLOCATES = 4;
 /** mitata looks only at the first calls to choose how to measure; they have to be like the later ones. */
 const WARM_UP_MS = 100;

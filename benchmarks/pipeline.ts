@@ -1,7 +1,7 @@
 // The whole way of a packet, from a savefile of a million of them to grants on the mock driver, beside tcpdump, which
 // reads the same file and does nothing with it: the floor.
 
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -11,12 +11,13 @@ import { systemClock } from '../lib/clock.ts';
 import { mock } from '../lib/firewall/mock.ts';
 import { KnockListener } from '../lib/listener/listener.ts';
 import { oneTime } from '../lib/scheme/one-time.ts';
-import { ALLOCATES, allocated, figures, must, takeTurns, type Bench } from './bench.ts';
+import { ALLOCATES, allocated, figures, must, takeTurns, type Bench, type Row } from './bench.ts';
 import { workFolder } from './machine.ts';
 import { CLIENTS, writeTraffic, type Traffic } from './traffic.ts';
 
 const PACKETS = 1_000_000;
 const ROUNDS = 9;
+const hasTcpdump = spawnSync('tcpdump', ['--version']).error === undefined;
 
 const KINDS: readonly (readonly [Traffic, string])[] = [
   ['other', 'packets of no interest'],
@@ -26,6 +27,7 @@ const KINDS: readonly (readonly [Traffic, string])[] = [
 
 export async function pipeline(bench: Bench): Promise<void> {
   await mkdir(workFolder, { recursive: true });
+  if (!hasTcpdump) bench.note('tcpdump is not here (apt-get install tcpdump): no floor');
   const folder = await mkdtemp(join(workFolder, 'pipeline-'));
   try {
     for (const [traffic, what] of KINDS) await measure(bench, { folder, traffic, what });
@@ -42,14 +44,12 @@ async function measure(
   const count = bench.smoke ? 20_000 : PACKETS;
   const knocks = writeTraffic(path, traffic, count);
   const filter = captureFilter(oneTime({ clients: CLIENTS }).needs);
-  const times = await takeTurns(
-    {
-      tcpdump: () => tcpdump(path, []),
-      filtered: () => tcpdump(path, [filter]),
-      reader: () => readAlone(path, count),
-      ours: () => listen(path, knocks),
-    },
-    bench.smoke ? 1 : ROUNDS,
+  const rounds = bench.smoke ? 1 : ROUNDS;
+  const ours = { reader: () => readAlone(path, count), ours: () => listen(path, knocks) };
+  const floors = { tcpdump: () => tcpdump(path, []), filtered: () => tcpdump(path, [filter]) };
+  const times = await takeTurns<keyof typeof ours | keyof typeof floors>(
+    hasTcpdump ? { ...floors, ...ours } : { tcpdump: nothing, filtered: nothing, ...ours },
+    rounds,
   );
   const bytes = await leastAllocated(() => listen(path, knocks), count);
   const readBytes = await leastAllocated(() => readAlone(path, count), count);
@@ -60,16 +60,18 @@ async function measure(
     ...figures(times[way], count),
     bytes: heap,
   });
-  const floor = bench.add(`tcpdump -r FILE -w /dev/null: ${what}`, result('tcpdump', null), { unit });
-  bench.add(`tcpdump -r FILE -w /dev/null FILTER: ${what}`, result('filtered', null), {
-    unit,
-    beside: floor,
-  });
-  bench.add(`captureFile alone: ${what}`, result('reader', readBytes), { unit, beside: floor });
-  bench.add(`captureFile to grants: ${what}`, result('ours', bytes), { unit, beside: floor });
+  let beside: Row | undefined;
+  if (hasTcpdump) {
+    beside = bench.add(`tcpdump -r FILE -w /dev/null: ${what}`, result('tcpdump', null), { unit });
+    bench.add(`tcpdump -r FILE -w /dev/null FILTER: ${what}`, result('filtered', null), { unit, beside });
+  }
+  bench.add(`captureFile alone: ${what}`, result('reader', readBytes), { unit, beside });
+  bench.add(`captureFile to grants: ${what}`, result('ours', bytes), { unit, beside });
   must(bench.smoke || traffic !== 'other' || bytes < ALLOCATES, `${what} allocate ${bytes} bytes`);
   if (knocks > 0) bench.note(`${knocks} knocks in the file, ${knocks} grants`);
 }
+
+const nothing = (): Promise<void> => Promise.resolve();
 
 async function listen(path: string, knocks: number): Promise<void> {
   const listener = new KnockListener({

@@ -71,6 +71,23 @@ function isInUse(backend: Backend): boolean {
   });
 }
 
+/**
+ * A liberal conntrack takes an acknowledgement of anything for the end of a handshake, and a handshake's end spends a
+ * grant: whoever forges the client's address could use it up (never use it). `null`: it is strict.
+ */
+export function trackingWarning(): string | null {
+  try {
+    if (readFileSync('/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal', 'latin1').trim() !== '1')
+      return null;
+  } catch {
+    return null;
+  }
+  return (
+    'nf_conntrack_tcp_be_liberal is 1: forged packets can use up openings ' +
+    '(sysctl net.netfilter.nf_conntrack_tcp_be_liberal=0)'
+  );
+}
+
 /** Every filter table that exists, of both back-ends. */
 export async function readAllFilters(): Promise<readonly (readonly [Tables, FilterState])[]> {
   const found: [Tables, FilterState][] = [];
@@ -113,23 +130,27 @@ export function closedPortLooks(text: string, protocol: 'tcp' | 'udp'): Shut {
   return { rejectWith: verdict };
 }
 
+/** Conditions that a packet to a closed port of this host, the first of its connection, meets anyway. */
+const ALWAYS_MET =
+  / -m (?:comment --comment (?:"(?:[^"\\]|\\.)*"|\S+)|addrtype --dst-type LOCAL|(?:conntrack --ctstate|state --state) (?:[A-Z]+,)*NEW(?:,[A-Z]+)*)(?= )/gu;
+
 /** ACCEPT, DROP, the type of a REJECT, or null when the chain returns. */
 function walk(lines: readonly string[], chain: string, protocol: string, depth: number): string | null {
   const all = new RegExp(
-    `^-A ${escapeRegExp(chain)}(?: -p ${protocol})?(?: -m ${protocol})? -[jg] (\\S+)(?: --reject-with (\\S+))?\\s*$`,
+    `^-A ${escapeRegExp(chain)}(?: -p ${protocol})?(?: -m ${protocol})? -([jg]) (\\S+)(?: --reject-with (\\S+))?\\s*$`,
     'u',
   );
   for (const line of lines) {
-    const [, target = '', type = ''] = all.exec(line) ?? [];
+    const [, jump = '', target = '', type = ''] = all.exec(line.replace(ALWAYS_MET, '')) ?? [];
     if (target === '' || OURS.test(target)) continue;
     if (target === 'ACCEPT' || target === 'DROP') return target;
     if (target === 'REJECT') return type === '' ? 'port-unreach' : type;
     if (target === 'RETURN') break;
-    const inner =
-      depth < 16 && lines.some((other) => other.startsWith(`:${target} `))
-        ? walk(lines, target, protocol, depth + 1)
-        : null;
+    if (depth === 16 || !lines.some((other) => other.startsWith(`:${target} `))) continue;
+    const inner = walk(lines, target, protocol, depth + 1);
     if (inner !== null) return inner;
+    // A chain that was gone to returns to where this one would.
+    if (jump === 'g') break;
   }
   const policy = lines.find((line) => line.startsWith(`:${chain} `))?.split(' ')[1] ?? 'ACCEPT';
   return policy === '-' ? null : policy;
@@ -141,5 +162,5 @@ function holdsRules({ text, jumps }: FilterState): boolean {
 }
 
 function escapeRegExp(text: string): string {
-  return text.replace(/[.*+?^${}()|[\]\\-]/gu, '\\$&');
+  return text.replace(/[.*+?^${}()|[\]\\]/gu, '\\$&');
 }

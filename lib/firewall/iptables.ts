@@ -17,6 +17,7 @@ import {
   readAllFilters,
   readFilter,
   tablesOf,
+  trackingWarning,
   type Backend,
   type FilterState,
   type Tables,
@@ -77,6 +78,8 @@ class IptablesDriver implements FirewallDriver {
       throw error;
     }
     this.#lapses.clear();
+    const liberal = trackingWarning();
+    if (liberal !== null) warning(liberal);
     await this.#lists?.close();
     this.#lists = lists;
     this.#services = new Map(services.map((service) => [service.name, service]));

@@ -26,7 +26,8 @@ export async function run(
 ): Promise<string> {
   const { status, stdout, stderr } = await start(program, args, options);
   if (status === 0) return stdout;
-  const complaint = stderr.split('\n').find((line) => line.trim() !== '') ?? `exit status ${status}`;
+  const ended = typeof status === 'number' ? `exit status ${status}` : status;
+  const complaint = stderr.split('\n').find((line) => line.trim() !== '') ?? ended;
   if (/permission denied|you must be root|operation not permitted/iu.test(stderr)) {
     throw new KnockError(
       'ERR_FIREWALL_PERMISSION',
@@ -64,8 +65,15 @@ function start(
             }),
       );
     });
+    child.once('exit', (_code, signal) => {
+      if (signal === null) return;
+      // What it had started itself may live on and hold the pipes open.
+      child.stdout.destroy();
+      child.stderr.destroy();
+    });
     child.once('close', (code, signal) => {
-      resolve({ status: code ?? `killed by ${signal ?? 'a signal'}`, stdout: read(), stderr: complain() });
+      const killed = child.killed ? `no answer within ${timeoutMs} ms` : `killed by ${signal ?? 'a signal'}`;
+      resolve({ status: code ?? killed, stdout: read(), stderr: complain() });
     });
     // A program that does not read its input is judged by its exit status.
     child.stdin.on('error', () => undefined);

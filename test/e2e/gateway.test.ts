@@ -139,6 +139,15 @@ for (const backend of ['legacy', 'nft'] as const) {
       assert.equal(await outside.talk({ id: session.id }), true, 'the old one');
     });
 
+    it('warns when the kernel tracks connections liberally', async () => {
+      assert.deepEqual(gateway.of('warning'), []);
+      await gateway.end();
+      await world.gateway.must('sysctl', ['-qw', 'net.netfilter.nf_conntrack_tcp_be_liberal=1']);
+      gateway = await Gateway.start(world, site);
+      assert.match(String(gateway.of('warning')[0]?.message), /nf_conntrack_tcp_be_liberal is 1.*\(.+\)/u);
+      await world.gateway.must('sysctl', ['-qw', 'net.netfilter.nf_conntrack_tcp_be_liberal=0']);
+    });
+
     it('removes every rule of ours on --teardown, also after kill -9', async () => {
       await gateway.end('SIGKILL');
       await world.gateway.must(process.execPath, [
