@@ -106,7 +106,15 @@ class LiveCapture implements PacketSource {
 
   #read(child: ChildProcess, { sink }: SourceContext): void {
     const reader = new FrameReader((...frame) => {
-      if (!this.#closed) sink.frame(...frame);
+      if (this.#closed) return;
+      try {
+        sink.frame(...frame);
+      } catch (error) {
+        // An event handler of our user threw: that is not the capture's fault, and the frames behind are whole.
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
     });
     child.stdout?.on('data', (chunk: Buffer) => {
       try {
@@ -114,6 +122,7 @@ class LiveCapture implements PacketSource {
       } catch (error) {
         // Only a child that went mad writes such a thing; its successor starts afresh.
         sink.warning(`capture process wrote nonsense: ${messageOf(error)}`);
+        child.stdout?.destroy();
         child.kill('SIGKILL');
       }
     });

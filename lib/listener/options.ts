@@ -36,9 +36,7 @@ export function servicesOf(options: {
     const { port, protocol = 'tcp', openForMs = usual.openForMs, connections = usual.connections } = service;
     requireWhole(`services.${name}.port`, port, 65_535);
     if (!['tcp', 'udp'].includes(protocol)) {
-      throw new TypeError(
-        `services.${name}.protocol must be tcp or udp, got '${printable(String(protocol))}'`,
-      );
+      throw new TypeError(`services.${name}.protocol must be tcp or udp, got '${printable(protocol)}'`);
     }
     requireOpening(`services.${name}.`, { openForMs, connections });
     const place = `${port}/${protocol}`;

@@ -62,9 +62,7 @@ export class Doors {
         table.advance(slot, packet);
         if (table.stage(slot) < door.keys.length) continue;
         complete = door;
-        // Nobody retransmits a datagram, so the same one later is a new knock.
-        if (packet.protocol === TCP) table.finish(slot);
-        else table.remove(slot);
+        table.finish(slot);
       } else if (table.hasSeen(slot, packet)) {
         repeat = true;
       } else if (packet.dstPort >= door.scope[0] && packet.dstPort <= door.scope[1]) {

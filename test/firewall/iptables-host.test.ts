@@ -3,10 +3,8 @@
 import assert from 'node:assert/strict';
 import { closedPortLooks } from '../../lib/firewall/iptables-host.ts';
 
-type Look = 'drop' | 'reset' | string;
-
 /** What a stranger sees at a closed port: `drop`, or how it is rejected. */
-function looks(rules: readonly string[], protocol: 'tcp' | 'udp' = 'tcp'): Look {
+function looks(rules: readonly string[], protocol: 'tcp' | 'udp' = 'tcp'): string {
   const shut = closedPortLooks(['*filter', ...rules, 'COMMIT', ''].join('\n'), protocol);
   assert.notEqual(shut, 'return');
   return typeof shut === 'string' ? shut : shut.rejectWith;
@@ -24,7 +22,7 @@ const USUAL = [
 ];
 
 describe('closedPortLooks', () => {
-  const rows: readonly [what: string, rules: readonly string[], tcp: Look, udp: Look][] = [
+  const rows: readonly [what: string, rules: readonly string[], tcp: string, udp: string][] = [
     ['no rules at all', OPEN, 'tcp-reset', 'port-unreach'],
     ['nothing, not even a policy', [], 'tcp-reset', 'port-unreach'],
     ['a policy that drops', SHUT, 'drop', 'drop'],

@@ -1,7 +1,7 @@
 // Who is connected already, from the kernel's tables as it prints them (proc(5)).
 
 import assert from 'node:assert/strict';
-import { createServer, connect, type AddressInfo } from 'node:net';
+import { createServer, connect, type AddressInfo, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { endianness } from 'node:os';
 import { livePeers, parsePeers } from '../../lib/firewall/live-peers.ts';
@@ -74,7 +74,7 @@ describe('livePeers', () => {
     const { port } = server.address() as AddressInfo;
     const client = connect(port, '127.0.0.1');
     const [[accepted]] = (await Promise.all([once(server, 'connection'), once(client, 'connect')])) as [
-      [import('node:net').Socket],
+      [Socket],
       unknown,
     ];
     const found = await livePeers(new Set([port]));

@@ -160,6 +160,15 @@ describe('GrantManager', () => {
     assert.deepEqual(closed.slice(1), [`ssh ${HERE} expired`]);
   });
 
+  it('keeps one timer for a source that knocks again and again', async () => {
+    const { clock, driver, issue } = await setUp();
+    await issue();
+    const { pending } = clock;
+    for (let i = 0; i < 50; i += 1) await issue();
+    assert.equal(clock.pending, pending);
+    assert.equal(driver.openings.length, 1);
+  });
+
   it('does not call superseded what was used a moment before', async () => {
     const { closed, driver, issue } = await setUp();
     await issue();

@@ -129,8 +129,9 @@ describe('KnockListener events', () => {
   });
 
   it('hand an Error to the error event, whatever a driver threw', async () => {
+    const text: unknown = 'text';
     const { listener, source, clock } = await started({
-      drive: () => ({ open: () => Promise.reject('text' as never) }),
+      drive: () => ({ open: () => Promise.reject(text) }),
     });
     const errors: unknown[] = [];
     listener.on('error', (error) => errors.push(error));
@@ -223,7 +224,7 @@ describe('KnockListener rejects', () => {
     assert.equal(said.length, 3);
   });
 
-  it('come with an error when the firewall failed, and the next knock is as good like every', async () => {
+  it('come with an error when the firewall failed, and the next knock is just as good', async () => {
     const { source, driver, clock, said } = await started();
     driver.failNext('open', new Error('xtables lock'));
     source.frame(request(1));

@@ -15,6 +15,7 @@ export interface Rig {
   readonly clock: VirtualClock;
   readonly driver: MockDriver;
   readonly source: MemorySource;
+  readonly replay: ReplayStore;
   /** Events as lines: `grant alice 198.51.100.7 ssh spoken`, `close ssh used`, `reject replayed alice 1`... */
   readonly said: string[];
   /** What the parts were told to do, in order: `replay.open`, `source.open`, `driver.setup`... */
@@ -45,7 +46,7 @@ export function rig({ memory, drive, store, wrap, ...options }: RigOptions = {})
     clock,
     ...options,
   });
-  return { listener, clock, driver, source, said: listen(listener), order };
+  return { listener, clock, driver, source, replay, said: listen(listener), order };
 }
 
 function sourceOf(good: MemorySource, change: Partial<PacketSource>, order: string[]): PacketSource {

@@ -92,6 +92,12 @@ const ROWS: readonly [number: number, what: string, packets: string, opens: stri
   [47, 'a retransmit does not give more time', '7000 +6000 ~7000 8000 +6000 9000', ''],
   [48, 'a clock that is set back half an hour', '7000 8000 +-1800000 9000', ''],
   [49, 'and the whole sequence after that', '7000 8000 +-1800000 7000 8000 9000', 'run'],
+  [
+    50,
+    'retransmits of the TCP half of a mixed one, fresh datagrams between',
+    '7000 u4000 8000 u3000 ~7000 u4000 ~8000 u3000',
+    'mix',
+  ],
 ];
 
 function packetsOf(line: string): PacketView[] {

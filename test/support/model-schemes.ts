@@ -134,7 +134,7 @@ function walker(): (packet: PacketView, doors: readonly ModelDoor[]) => Verdict 
       } else if (door.knocks[seen.length] === knock) {
         seen.push(identity);
         if (isDone(attempt)) opened = door;
-        if (!isDone(attempt) || packet.protocol === TCP) kept.push(attempt);
+        kept.push(attempt);
       } else if (seen.includes(identity)) {
         isRepeat = true;
         kept.push(attempt);
