@@ -129,10 +129,8 @@ describe('KnockListener events', () => {
   });
 
   it('hand an Error to the error event, whatever a driver threw', async () => {
-    const text: unknown = 'text';
-    const { listener, source, clock } = await started({
-      drive: () => ({ open: () => Promise.reject(text) }),
-    });
+    const { listener, source, clock, driver } = await started();
+    driver.failNext('open', 'text' as never);
     const errors: unknown[] = [];
     listener.on('error', (error) => errors.push(error));
     source.frame(request(1));
