@@ -39,6 +39,7 @@ class LiveCapture implements PacketSource {
   #child: ChildProcess | null = null;
   #cancelRestart: (() => void) | null = null;
   #opened = false;
+  #alive: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(options: LiveOptions) {
@@ -53,10 +54,13 @@ class LiveCapture implements PacketSource {
     }
     this.#opened = true;
     await this.#start(context, FIRST_RESTART_MS);
+    // Between two children nothing else would keep the process alive: timers of a Clock do not.
+    if (!this.#closed) this.#alive = setInterval(() => undefined, 2 ** 30);
   }
 
   close(): Promise<void> {
     this.#closed = true;
+    clearInterval(this.#alive);
     this.#cancelRestart?.();
     const child = this.#child;
     this.#child = null;
@@ -84,19 +88,21 @@ class LiveCapture implements PacketSource {
       child.kill('SIGKILL');
       throw error;
     }
+    const began = performance.now();
     child.once('exit', (code, signal) => {
       if (this.#closed || this.#child !== child) return;
+      const lived = performance.now() - began > LONGEST_RESTART_MS;
       context.sink.warning(
         `capture on ${printable(this.#options.interface)} ended (${signal ?? `exit status ${String(code)}`}); starting it again`,
       );
-      this.#restart(context, restartMs);
+      this.#restart(context, lived ? FIRST_RESTART_MS : restartMs);
     });
   }
 
   #restart(context: SourceContext, restartMs: number): void {
     this.#cancelRestart = context.clock.after(restartMs, () => {
       const longer = Math.min(restartMs * 2, LONGEST_RESTART_MS);
-      this.#start(context, FIRST_RESTART_MS).catch((error: unknown) => {
+      this.#start(context, longer).catch((error: unknown) => {
         if (this.#closed) return;
         context.sink.warning(`capture cannot be started again: ${messageOf(error)}; trying on`);
         this.#restart(context, longer);

@@ -3,7 +3,7 @@
 
 import { createHash } from 'node:crypto';
 import { oneTimeBits } from '../scheme/one-time-key.ts';
-import { sequenceBits, sequenceProblem, type KnockPort } from '../scheme/sequence.ts';
+import { sequenceBits, sequenceProblem, sequencesProblem, type KnockPort } from '../scheme/sequence.ts';
 import { printable } from '../errors.ts';
 import type { ClientConfig, GatewayConfig, ServiceConfig, Settings, SocketAddress } from './schema.ts';
 import type { Section } from './section.ts';
@@ -79,6 +79,19 @@ export function checkStrength(section: Section, client: ClientConfig): void {
       ? ['sequence', 'use more knocks, or one-time']
       : ['knocks', 'use more knocks or ports'];
   section.warning(key, `sequence has ${client.bits} bits, less than ${WEAK_BITS} (${advice})`);
+}
+
+/** Sequences that are good each by itself may still be in each other's way. */
+export function checkTogether(
+  section: Section,
+  client: { readonly name: string; readonly sequence: readonly KnockPort[] },
+  earlier: Map<string, readonly KnockPort[]>,
+): void {
+  earlier.set(client.name, client.sequence);
+  const problem = sequencesProblem(earlier);
+  if (problem === null) return;
+  earlier.delete(client.name);
+  section.error('sequence', `sequence: ${problem.message} (change the last knocks, or the first)`);
 }
 
 /** What an outsider has to guess. */

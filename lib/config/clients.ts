@@ -1,7 +1,8 @@
 // The clients of a configuration: each by its scheme, with its secret, its services and its strength.
 
 import { printable } from '../errors.ts';
-import { bitsOf, checkNames, checkSocketSees, checkStrength, SecretOwners } from './checks.ts';
+import type { KnockPort } from '../scheme/sequence.ts';
+import { bitsOf, checkNames, checkSocketSees, checkStrength, checkTogether, SecretOwners } from './checks.ts';
 import {
   CLIENT_NAME,
   clientSchemas,
@@ -22,6 +23,7 @@ export async function clientsOf(
   context: SecretContext,
 ): Promise<readonly ClientConfig[]> {
   const owners = new SecretOwners();
+  const sequences = new Map<string, readonly KnockPort[]>();
   const clients: ClientConfig[] = [];
   const sections = root.sections('clients', 'client');
   for (const [name, section] of sections) {
@@ -33,6 +35,7 @@ export async function clientsOf(
     if (serviceNames !== null && Array.isArray(named)) checkNames(section, named, serviceNames);
     if (client === null) continue;
     checkStrength(section, client);
+    if (client.scheme === 'sequence') checkTogether(section, client, sequences);
     if (source?.kind === 'socket') checkSocketSees(section, client, source.ports);
     clients.push(client);
   }

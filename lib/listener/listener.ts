@@ -5,7 +5,7 @@
 import { EventEmitter } from 'node:events';
 import type { PacketSource } from '../capture/source.ts';
 import { systemClock, type Clock } from '../clock.ts';
-import { KnockError } from '../errors.ts';
+import { KnockError, messageOf } from '../errors.ts';
 import type { FirewallDriver, Grant, Service } from '../firewall/driver.ts';
 import { GrantManager, type CloseReason } from '../grant/manager.ts';
 import { noMetrics, type Metrics } from '../metrics.ts';
@@ -138,14 +138,13 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
   /**
    * Resolves when the ports are closed and the capture runs. Aborting `signal` later stops the listener.
    *
-   * @throws KnockError of the source, the replay store or the driver; the firewall is as it was before
+   * @throws KnockError of the source, the replay store or the driver: the firewall is as it was before. The signal's
+   *   reason: an abort while the firewall was being set up leaves the ports closed
    */
   async start({ signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
     if (this.#state !== 'new') {
-      throw new KnockError(
-        'ERR_LISTENER_STATE',
-        `listener cannot be started, it is ${this.#state} (make a new one)`,
-      );
+      const message = `listener cannot be started, it is ${this.#state} (make a new one)`;
+      throw new KnockError('ERR_LISTENER_STATE', message);
     }
     signal?.throwIfAborted();
     this.#state = 'starting';
@@ -242,7 +241,7 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
     try {
       await Promise.race([work, patience]);
     } catch (error) {
-      this.emit('warning', { message: `stop: ${error instanceof Error ? error.message : String(error)}` });
+      this.emit('warning', { message: `stop: ${messageOf(error)}` });
     } finally {
       cancel();
     }

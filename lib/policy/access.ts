@@ -28,7 +28,7 @@ export class Access {
   readonly #isOwn: (address: Address) => boolean;
 
   constructor({ clients, loopback, isOwn }: AccessOptions) {
-    this.#services = new Map(clients.map(({ name, services }) => [name, services]));
+    this.#services = new Map(clients.map(({ name, services }) => [name, [...new Set(services)]]));
     this.#loopback = loopback;
     this.#isOwn = isOwn;
   }

@@ -49,10 +49,11 @@ export class Doors {
     const key = knockKey(packet.protocol, packet.dstPort);
     const table = this.#table;
     const set = table.setOf(packet);
-    if (packet.protocol === TCP && this.#isRetransmit(set, packet)) return null;
+    const first = table.next(set, set, packet);
+    if (packet.protocol === TCP && this.#isRetransmit(set, first, packet)) return null;
     let complete: Door | null = null;
     let repeat = false;
-    for (let slot = table.next(set, set, packet); slot >= 0; slot = table.next(set, slot + 1, packet)) {
+    for (let slot = first; slot >= 0; slot = table.next(set, slot + 1, packet)) {
       const door = this.#doors.get(table.door(slot));
       if (door === undefined) {
         table.remove(slot);
@@ -74,10 +75,10 @@ export class Doors {
   }
 
   /** A SYN that was sent again is known by its sequence number before it could count as a knock or a mistake. */
-  #isRetransmit(set: number, packet: PacketView): boolean {
+  #isRetransmit(set: number, first: number, packet: PacketView): boolean {
     const table = this.#table;
-    for (let slot = table.next(set, set, packet); slot >= 0; slot = table.next(set, slot + 1, packet)) {
-      if (table.hasSeen(slot, packet)) return true;
+    for (let slot = first; slot >= 0; slot = table.next(set, slot + 1, packet)) {
+      if (table.hasSeen(slot, packet) && this.#doors.has(table.door(slot))) return true;
     }
     return false;
   }

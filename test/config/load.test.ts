@@ -343,6 +343,13 @@ describe('a configuration is refused', () => {
       '6:40: client field: a port scan in order opens a sequence of neighbouring ports (mix the ports)',
     ],
     [
+      'for a sequence that ends as another does',
+      `${client('scheme: sequence, sequence: [9000, 7000, 8000], services: [ssh]').trimEnd()}
+  twin: { scheme: sequence, sequence: [7000, 8000], services: [ssh] }
+`,
+      '7:39: client twin: sequence: it ends as that of field does, one whole in the other (change the last knocks, or the first)',
+    ],
+    [
       'for a sequence of one',
       client('scheme: sequence, sequence: [7000], services: [ssh]'),
       '6:40: client field: a sequence has 2 to 32 knocks, got 1 (mix the ports)',

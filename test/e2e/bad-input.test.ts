@@ -8,13 +8,12 @@ import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { configFor, Site } from '../support/gateway.ts';
 import { createWorld, type Finished, type World } from '../support/netns.ts';
-import { needsNamespaces } from './support.ts';
+import { describeInNamespaces } from './support.ts';
 
 const TSX = pathToFileURL(resolve('node_modules/tsx/dist/loader.mjs')).href;
 
-describe('a gateway that cannot start', function () {
+describeInNamespaces('a gateway that cannot start', function () {
   this.timeout(60_000);
-  needsNamespaces(this);
   let world: World;
   let site: Site;
   let folder: string;

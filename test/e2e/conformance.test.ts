@@ -7,12 +7,11 @@ import { driverConformance } from '../../lib/testing/driver-suite.ts';
 import { sourceConformance } from '../../lib/testing/source-suite.ts';
 import { startAgent, type Agent } from '../support/agent.ts';
 import { createWorld, type World } from '../support/netns.ts';
-import { needsNamespaces, pause } from './support.ts';
+import { describeInNamespaces, pause } from './support.ts';
 
 for (const backend of ['legacy', 'nft'] as const) {
-  describe(`iptables-${backend}, as a firewall driver`, function () {
+  describeInNamespaces(`iptables-${backend}, as a firewall driver`, function () {
     this.timeout(30_000);
-    needsNamespaces(this);
     let world: World;
     let gateway: Agent;
     let outside: Agent;
@@ -62,9 +61,8 @@ for (const backend of ['legacy', 'nft'] as const) {
   });
 }
 
-describe('live capture, as a packet source', function () {
+describeInNamespaces('live capture, as a packet source', function () {
   this.timeout(30_000);
-  needsNamespaces(this);
 
   // On the loopback of this process: a namespace of its own would need a process of its own.
   const cases = sourceConformance('liveCapture', () => {

@@ -11,14 +11,13 @@ import { frame } from '../support/frames.ts';
 import { configFor, Gateway, Site } from '../support/gateway.ts';
 import { createWorld, finished, type World } from '../support/netns.ts';
 import { pcapHeader, pcapPacket } from '../support/savefile.ts';
-import { FieldClient, needsNamespaces, pause } from './support.ts';
+import { FieldClient, describeInNamespaces, pause } from './support.ts';
 
 const FORGED = 1_000_000;
 const PLAIN = '  plain: { scheme: sequence, sequence: [7000/tcp, 8000/tcp, 9000/tcp], services: [ssh] }';
 
-describe(`a flood of ${FORGED.toLocaleString('en')} forged first knocks`, function () {
+describeInNamespaces(`a flood of ${FORGED.toLocaleString('en')} forged first knocks`, function () {
   this.timeout(180_000);
-  needsNamespaces(this);
   const folder = mkdtempSync(join(tmpdir(), 'portknock-flood-'));
   let world: World;
   let outside: Agent;

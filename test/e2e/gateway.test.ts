@@ -5,12 +5,11 @@ import assert from 'node:assert/strict';
 import { startAgent, type Agent } from '../support/agent.ts';
 import { configFor, Gateway, Site } from '../support/gateway.ts';
 import { createWorld, type World } from '../support/netns.ts';
-import { FieldClient, needsNamespaces, pause } from './support.ts';
+import { FieldClient, describeInNamespaces, pause } from './support.ts';
 
 for (const backend of ['legacy', 'nft'] as const) {
-  describe(`a gateway (iptables-${backend})`, function () {
+  describeInNamespaces(`a gateway (iptables-${backend})`, function () {
     this.timeout(60_000);
-    needsNamespaces(this);
     let world: World;
     let inside: Agent;
     let outside: Agent;
@@ -137,6 +136,18 @@ for (const backend of ['legacy', 'nft'] as const) {
       gateway = await Gateway.start(world, site);
       assert.equal(await connect(), 'refused', 'a new connection');
       assert.equal(await outside.talk({ id: session.id }), true, 'the old one');
+    });
+
+    it('goes on by itself, after a warning, when its capture process was killed', async () => {
+      const [capture] = (await world.gateway.must('pgrep', ['-P', String(gateway.pid), '-f', 'capture']))
+        .trim()
+        .split('\n');
+      process.kill(Number(capture), 'SIGKILL');
+      assert.match(String((await gateway.wait('warning')).message), /capture on gw0 ended \(SIGKILL\)/u);
+      await pause(1500);
+      await client.knock();
+      await gateway.wait('grant');
+      assert.equal(await connect(), 'talks');
     });
 
     it('warns when the kernel tracks connections liberally', async () => {

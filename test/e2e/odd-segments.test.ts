@@ -7,7 +7,7 @@ import type { Service } from '../../lib/firewall/driver.ts';
 import { startAgent, type Agent } from '../support/agent.ts';
 import { frame } from '../support/frames.ts';
 import { createWorld, finished, type World } from '../support/netns.ts';
-import { inject, needsNamespaces, pause } from './support.ts';
+import { inject, describeInNamespaces, pause } from './support.ts';
 
 const ssh: Service = { name: 'ssh', protocol: 'tcp', port: 22, openForMs: 20_000, connections: 1 };
 const FLAGS = [2, 18, 16, 1, 4, 20, 0, 41, 17, 3, 6, 2 | 64 | 128, 2 | 8, 24];
@@ -15,9 +15,8 @@ const OPTIONS = Buffer.from('020405b40101080a0000000100000000', 'hex');
 const VARIANTS = [{}, { payload: 'hello' }, { ttl: 3 }, { tcpOptions: OPTIONS }, 'bad checksum'] as const;
 
 for (const backend of ['legacy', 'nft'] as const) {
-  describe(`odd segments to a protected port (iptables-${backend})`, function () {
+  describeInNamespaces(`odd segments to a protected port (iptables-${backend})`, function () {
     this.timeout(60_000);
-    needsNamespaces(this);
     let world: World;
     let gateway: Agent;
 

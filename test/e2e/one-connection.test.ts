@@ -13,7 +13,7 @@ import type { Grant, Service } from '../../lib/firewall/driver.ts';
 import { startAgent, type Agent } from '../support/agent.ts';
 import { frame } from '../support/frames.ts';
 import { createWorld, type World } from '../support/netns.ts';
-import { inject, needsNamespaces } from './support.ts';
+import { inject, describeInNamespaces } from './support.ts';
 
 const ROUNDS = 1000;
 const ssh: Service = { name: 'ssh', protocol: 'tcp', port: 22, openForMs: 20_000, connections: 1 };
@@ -27,9 +27,8 @@ const any: Service = {
 };
 
 for (const backend of ['legacy', 'nft'] as const) {
-  describe(`one knock, one connection (iptables-${backend})`, function () {
+  describeInNamespaces(`one knock, one connection (iptables-${backend})`, function () {
     this.timeout(120_000);
-    needsNamespaces(this);
     const folder = mkdtempSync(join(tmpdir(), 'portknock-race-'));
     let world: World;
     let gateway: Agent;

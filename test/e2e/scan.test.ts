@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { startAgent, type Agent } from '../support/agent.ts';
 import { configFor, Gateway, Site } from '../support/gateway.ts';
 import { finished, createWorld, type World } from '../support/netns.ts';
-import { FieldClient, needsNamespaces, pause } from './support.ts';
+import { FieldClient, describeInNamespaces, pause } from './support.ts';
 
 const SCANS = {
   'SYN scan': ['-sS', '-p', '1-1100'],
@@ -26,9 +26,8 @@ const ICMP_WITHOUT_LIMITS = [
 
 for (const policy of ['drops', 'accepts', 'rejects'] as const) {
   for (const backend of policy === 'rejects' ? (['nft'] as const) : (['legacy', 'nft'] as const)) {
-    describe(`a scan of a host whose policy ${policy} (iptables-${backend})`, function () {
+    describeInNamespaces(`a scan of a host whose policy ${policy} (iptables-${backend})`, function () {
       this.timeout(120_000);
-      needsNamespaces(this);
       let world: World;
       let inside: Agent;
       let outside: Agent;

@@ -9,11 +9,10 @@ import { createInterface, type Interface } from 'node:readline';
 import { Gateway, type Site } from '../support/gateway.ts';
 import { createWorld, type Finished, type Namespace, type World } from '../support/netns.ts';
 import { startSshd, type Sshd } from '../support/sshd.ts';
-import { needsNamespaces, pause } from './support.ts';
+import { describeInNamespaces, pause } from './support.ts';
 
-describe('ssh to a hidden sshd', function () {
+describeInNamespaces('ssh to a hidden sshd', function () {
   this.timeout(60_000);
-  needsNamespaces(this);
   let world: World;
   let sshd: Sshd;
   let folder: string;

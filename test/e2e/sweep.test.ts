@@ -7,7 +7,7 @@ import { startAgent, type Agent, type Datagram } from '../support/agent.ts';
 import { frame } from '../support/frames.ts';
 import { configFor, Gateway, Site } from '../support/gateway.ts';
 import { createWorld, type World } from '../support/netns.ts';
-import { FieldClient, inject, needsNamespaces } from './support.ts';
+import { FieldClient, inject, describeInNamespaces } from './support.ts';
 
 const PLAIN = [
   '  tcp3: { scheme: sequence, sequence: [7000/tcp, 8000/tcp, 9000/tcp], services: [ssh] }',
@@ -21,9 +21,8 @@ const TAGGED = ORDERS.map(
 );
 const RANDOM_SWEEPS = process.env.PORTKNOCK_SLOW === '1' ? 100 : 10;
 
-describe('sequences on the wire', function () {
+describeInNamespaces('sequences on the wire', function () {
   this.timeout(RANDOM_SWEEPS * 10_000 + 120_000);
-  needsNamespaces(this);
   let world: World;
   let outside: Agent;
   let site: Site;

@@ -8,7 +8,7 @@ import type { OneTimeClient } from '../../lib/scheme/one-time.ts';
 import type { Match } from '../../lib/scheme/scheme.ts';
 import type { KnockPort } from '../../lib/scheme/sequence.ts';
 
-/** `client` or `client@step` for a request, `!reason client` for a reject, null for nothing. */
+/** `client` or `client@step` for a request (`a|b` for two at once), `!reason client` for a reject, null for nothing. */
 export type Verdict = string | null;
 export type Model = (packet: PacketView) => Verdict;
 
@@ -124,7 +124,7 @@ function walker(): (packet: PacketView, doors: readonly ModelDoor[]) => Verdict 
       attempts = [...others, ...mine];
       return null;
     }
-    let opened: ModelDoor | null = null;
+    const opened: string[] = [];
     let isRepeat = false;
     const kept: Attempt[] = [];
     for (const attempt of mine) {
@@ -133,7 +133,7 @@ function walker(): (packet: PacketView, doors: readonly ModelDoor[]) => Verdict 
         kept.push(attempt);
       } else if (door.knocks[seen.length] === knock) {
         seen.push(identity);
-        if (isDone(attempt)) opened = door;
+        if (isDone(attempt)) opened.push(door.id);
         kept.push(attempt);
       } else if (seen.includes(identity)) {
         isRepeat = true;
@@ -145,12 +145,12 @@ function walker(): (packet: PacketView, doors: readonly ModelDoor[]) => Verdict 
     if (!isRepeat) {
       for (const door of doors) {
         const isUnderWay = kept.some((one) => one.door.id === door.id && !isDone(one));
-        if (door.knocks[0] !== knock || isUnderWay || door.id === opened?.id) continue;
+        if (door.knocks[0] !== knock || isUnderWay || opened.includes(door.id)) continue;
         kept.push({ source, door, startMs: packet.timeMs, seen: [identity] });
       }
     }
     attempts = [...others, ...kept];
-    return opened?.id ?? null;
+    return opened.length === 0 ? null : opened.join('|');
   };
 }
 
