@@ -54,8 +54,7 @@ class LiveCapture implements PacketSource {
     }
     this.#opened = true;
     await this.#start(context, FIRST_RESTART_MS);
-    // Between two children nothing else would keep the process alive: timers of a Clock do not.
-    if (!this.#closed) this.#alive = setInterval(() => undefined, 2 ** 30);
+    this.#keepAlive();
   }
 
   close(): Promise<void> {
@@ -71,6 +70,11 @@ class LiveCapture implements PacketSource {
       });
       child.kill('SIGKILL');
     });
+  }
+
+  /** Between two children nothing else would keep the process alive: timers of a Clock do not. */
+  #keepAlive(): void {
+    if (!this.#closed) this.#alive = setInterval(() => undefined, 2 ** 30);
   }
 
   /** Starts a child and resolves when it captures; from then on its end starts the next one. */
