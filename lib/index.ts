@@ -1,7 +1,7 @@
 // The public surface: re-exports only. Nobody inside lib imports it.
 
-export { KnockListener, type ListenerEvents, type ListenerOptions } from './listener/listener.ts';
-export { type ServiceOptions } from './listener/options.ts';
+export { KnockListener, type ListenerEvents } from './listener/listener.ts';
+export { type ListenerOptions, type ServiceOptions } from './listener/options.ts';
 export { Knocker, type Knocked, type KnockerOptions, type ReachOptions } from './knocker/knocker.ts';
 export {
   formatProfile,

@@ -54,7 +54,7 @@ class FileSource implements PacketSource {
     this.#connect = connect;
   }
 
-  async open({ sink }: SourceContext): Promise<void> {
+  async open({ sink, ready = Promise.resolve() }: SourceContext): Promise<void> {
     if (this.#opened || this.#closed) {
       throw new KnockError('ERR_SAVEFILE', `${this.name}: opened a second time (make a new source)`);
     }
@@ -66,7 +66,7 @@ class FileSource implements PacketSource {
       this.#refuseIfClosed();
       const reader = (this.#reader = new SavefileReader(this.name, head, sink));
       // Not before the caller of open() knows that it is open.
-      setImmediate(() => void this.#run(bytes, reader, head, sink));
+      void ready.then(() => setImmediate(() => void this.#run(bytes, reader, head, sink)));
     } catch (error) {
       await this.#release();
       throw error;

@@ -26,6 +26,8 @@ export interface SourceContext {
   readonly clock: Clock;
   /** What the configured schemes want to see; a source may use it to filter early, or ignore it. */
   readonly needs: readonly CaptureNeed[];
+  /** Resolves when frames are looked at. A source that can wait (a savefile) delivers none before. At once unless given. */
+  readonly ready?: Promise<void>;
 }
 
 /** A source of packets. */

@@ -3,38 +3,18 @@
 // stop leaves the ports closed and open grants to the kernel.
 
 import { EventEmitter } from 'node:events';
-import type { PacketSource } from '../capture/source.ts';
 import { systemClock, type Clock } from '../clock.ts';
 import { KnockError, messageOf } from '../errors.ts';
-import type { FirewallDriver, Grant, Service } from '../firewall/driver.ts';
+import type { Grant, Service } from '../firewall/driver.ts';
 import { GrantManager, type CloseReason } from '../grant/manager.ts';
-import { noMetrics, type Metrics } from '../metrics.ts';
-import { Access, type ClientAccess } from '../policy/access.ts';
+import { noMetrics } from '../metrics.ts';
+import { Access } from '../policy/access.ts';
 import { LocalAddresses } from '../policy/local.ts';
 import { RejectThrottle, type Reject } from '../policy/throttle.ts';
 import { memoryReplay } from '../replay/memory.ts';
 import type { ReplayStore } from '../replay/store.ts';
-import type { Scheme } from '../scheme/scheme.ts';
-import { checkClients, servicesOf, type ServiceOptions } from './options.ts';
+import { checkClients, servicesOf, type ListenerOptions } from './options.ts';
 import { Pipeline } from './pipeline.ts';
-
-/** What a listener is made of. */
-export interface ListenerOptions {
-  readonly source: PacketSource;
-  readonly schemes: readonly Scheme[];
-  readonly driver: FirewallDriver;
-  /** Protected services by name. */
-  readonly services: Readonly<Record<string, ServiceOptions>>;
-  readonly clients: readonly ClientAccess[];
-  /** How long an unused opening lasts, milliseconds, unless the service says otherwise; 30,000. */
-  readonly openForMs?: number;
-  /** Connections that one knock admits, unless the service says otherwise; 1. */
-  readonly connections?: number | 'unlimited';
-  /** {@link memoryReplay} unless said; it forgets at a restart. */
-  readonly replay?: ReplayStore;
-  readonly metrics?: Metrics;
-  readonly clock?: Clock;
-}
 
 /** Events of a {@link KnockListener}, with their arguments. */
 export interface ListenerEvents {
@@ -83,6 +63,7 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
   readonly #pipeline: Pipeline;
   #state: State = 'new';
   #stopping: Promise<void> | null = null;
+  #becomeReady = (): void => undefined;
 
   /** @throws TypeError, RangeError for options that cannot be used, with the argument's name */
   constructor(options: ListenerOptions) {
@@ -158,6 +139,7 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
       throw error;
     }
     this.#state = 'running';
+    this.#becomeReady();
     signal?.addEventListener('abort', () => void this.stop(), { once: true });
   }
 
@@ -198,6 +180,9 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
     await source.open({
       clock: this.#clock,
       needs: schemes.flatMap(({ needs }) => needs),
+      ready: new Promise((resolve) => {
+        this.#becomeReady = resolve;
+      }),
       sink: {
         frame: (...frame) => {
           if (this.#state === 'running') this.#pipeline.frame(...frame);

@@ -1,9 +1,13 @@
 // What a caller hands to KnockListener, checked: mistakes here are the caller's, so they are TypeErrors and
 // RangeErrors that name the argument.
 
+import type { PacketSource } from '../capture/source.ts';
+import type { Clock } from '../clock.ts';
 import { printable } from '../errors.ts';
-import type { Service } from '../firewall/driver.ts';
+import type { FirewallDriver, Service } from '../firewall/driver.ts';
+import type { Metrics } from '../metrics.ts';
 import type { ClientAccess } from '../policy/access.ts';
+import type { ReplayStore } from '../replay/store.ts';
 import type { Scheme } from '../scheme/scheme.ts';
 
 /** A protected service. */
@@ -15,6 +19,24 @@ export interface ServiceOptions {
   readonly openForMs?: number;
   /** How many connections one knock admits. */
   readonly connections?: number | 'unlimited';
+}
+
+/** What a listener is made of. */
+export interface ListenerOptions {
+  readonly source: PacketSource;
+  readonly schemes: readonly Scheme[];
+  readonly driver: FirewallDriver;
+  /** Protected services by name. */
+  readonly services: Readonly<Record<string, ServiceOptions>>;
+  readonly clients: readonly ClientAccess[];
+  /** How long an unused opening lasts, milliseconds, unless the service says otherwise; 30,000. */
+  readonly openForMs?: number;
+  /** Connections that one knock admits, unless the service says otherwise; 1. */
+  readonly connections?: number | 'unlimited';
+  /** `memoryReplay()` unless said; it forgets at a restart. */
+  readonly replay?: ReplayStore;
+  readonly metrics?: Metrics;
+  readonly clock?: Clock;
 }
 
 const SERVICE_NAME = /^[a-z0-9][a-z0-9-]{0,31}$/u;

@@ -3,7 +3,8 @@
 import type { PacketSource } from '../../lib/capture/source.ts';
 import type { FirewallDriver } from '../../lib/firewall/driver.ts';
 import { mock, type MockDriver } from '../../lib/firewall/mock.ts';
-import { KnockListener, type ListenerOptions } from '../../lib/listener/listener.ts';
+import { KnockListener } from '../../lib/listener/listener.ts';
+import type { ListenerOptions } from '../../lib/listener/options.ts';
 import { memoryReplay } from '../../lib/replay/memory.ts';
 import type { ReplayStore } from '../../lib/replay/store.ts';
 import { virtualClock, type VirtualClock } from '../../lib/testing/clock.ts';
