@@ -28,13 +28,16 @@ const packages = [
   ['procps', 'sysctl', 'demo'],
   ['netcat-openbsd', 'nc'],
   ['util-linux', 'unshare', 'demo'],
+  ['fwknop-client', 'fwknop'],
+  ['fwknop-server', 'fwknopd'],
+  ['rsync', 'rsync'],
   ['python3', 'python3', 'demo'],
   ['make', 'make', 'demo'],
   ['g++', 'g++', 'demo'],
 ];
 const compiler = ['libpcap-dev', 'python3', 'make', 'g++'];
 // Debian starts and enables these when it installs them; nobody asked for that here.
-const services = { 'openssh-server': ['ssh'], knockd: ['knockd'] };
+const services = { 'openssh-server': ['ssh'], knockd: ['knockd'], 'fwknop-server': ['fwknop-server'] };
 
 main();
 
