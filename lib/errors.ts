@@ -18,6 +18,9 @@ export type KnockErrorCode =
   | 'ERR_REPLAY_WRITE' // the replay state could not be made durable
   | 'ERR_CONFIG' // a configuration with problems, see ConfigError
   | 'ERR_PROFILE' // a client profile that cannot be used
+  | 'ERR_KEY' // a private key that cannot be used
+  | 'ERR_PASSWORD' // a wrong or missing password or passphrase
+  | 'ERR_AGENT' // the ssh-agent cannot be asked, or refused to sign
   | 'ERR_EXISTS' // something that would have to be overwritten
   | 'ERR_WRITE' // a file of ours could not be written
   | 'ERR_STATE' // the client's own state could not be kept

@@ -1,9 +1,22 @@
 // What a scheme is: pure recognition of knocks. No I/O, no timers, no store: a packet goes in, a value comes out.
 
+import type { Prefix } from '../address.ts';
 import type { PacketView } from '../packet/view.ts';
 
 /**
  * Why a knock was refused, whole list:
+ * - `bad-tag`: an SPA datagram of the right length, port and hint whose gateway tag is wrong (another access key?)
+ * - `malformed`: its sender has the access key, but the content breaks the format
+ * - `audience`: it is meant for another gateway
+ * - `unknown-client`: nobody with that key is configured
+ * - `stale`: sent too long ago by the client's clock, or delayed beyond its own end
+ * - `future`: sent too far ahead of the gateway's clock
+ * - `bad-signature`: the client's own tag or signature is wrong
+ * - `too-many-checks`: more signatures to check than the budget allows
+ * - `bind-refused`: the client is configured for a narrower source than the knock asks for
+ * - `source-mismatch`: it came from another address than it names
+ * - `prefix-too-wide`: it asks for a wider prefix than the policy allows
+ * - `client-expired`: the client's key has expired
  * - `wrong-port`: a valid tag on a port that is not its own
  * - `attempt-table-full`: a valid tag, but too many sources are sending this same knock
  * - `replayed`: this knock, or a later one of the same client, was accepted before
@@ -15,6 +28,18 @@ import type { PacketView } from '../packet/view.ts';
  * - `grant-failed`: the firewall refused; nothing was left open
  */
 export type RejectReason =
+  | 'bad-tag'
+  | 'malformed'
+  | 'audience'
+  | 'unknown-client'
+  | 'stale'
+  | 'future'
+  | 'bad-signature'
+  | 'too-many-checks'
+  | 'bind-refused'
+  | 'source-mismatch'
+  | 'prefix-too-wide'
+  | 'client-expired'
   | 'wrong-port'
   | 'attempt-table-full'
   | 'replayed'
@@ -26,23 +51,56 @@ export type RejectReason =
   | 'grant-failed';
 
 /** What a scheme makes of a packet that concerns it; `null` means "nothing to report" (not mine, or not yet). */
-export type Match =
-  | { readonly kind: 'reject'; readonly reason: RejectReason; readonly client?: string }
-  | {
-      readonly kind: 'request';
-      readonly client: string;
-      /** The services that the knock names; `null`: all that the client may open. */
-      readonly services: readonly string[] | null;
-      /** What must be claimed in the replay store before anything opens; `null`: the scheme has no replay protection. */
-      readonly counter: bigint | null;
-    };
+export type Match = Rejection | Duplicate | KnockRequest;
+
+/** A packet that was recognised and refused. */
+export interface Rejection {
+  readonly kind: 'reject';
+  readonly reason: RejectReason;
+  readonly client?: string;
+  /** How far the client's clock is ahead (behind: negative), milliseconds; only when the client itself was verified. */
+  readonly clockOffsetMs?: number;
+}
+
+/** The client's last knock once more, to the byte and from the same source: senders may send each datagram twice. */
+export interface Duplicate {
+  readonly kind: 'duplicate';
+  readonly client: string;
+}
+
+/** A knock that proved who it is. */
+export interface KnockRequest {
+  readonly kind: 'request';
+  readonly client: string;
+  /** The services that the knock names; `null`: all that the client may open. */
+  readonly services: readonly string[] | null;
+  /** What must be claimed in the replay store before anything opens; `null`: the scheme has no replay protection. */
+  readonly counter: bigint | null;
+  /** Takes the client's grants for these services back instead of opening them. */
+  readonly close?: true;
+  /** Who the knock itself says it is for, in place of the packet's source; the packet must come from there. */
+  readonly claim?: Prefix;
+  /** Unix milliseconds after which nothing may be open because of this knock. */
+  readonly until?: number;
+}
 
 /** What a scheme must see, for the kernel's filter. Ports are inclusive ranges. */
 export interface CaptureNeed {
   readonly protocol: 'udp' | 'tcp-syn';
   readonly ports: readonly [low: number, high: number];
-  /** Exact UDP payload length, when the scheme has only one. */
-  readonly payloadLength?: number;
+  /** UDP payload length in bytes: the only one, or the least and the most. */
+  readonly payloadLength?: number | readonly [least: number, most: number];
+  /**
+   * Values of which the XOR of the payload's first two 32-bit words (big-endian, as int32) must have one, for packets
+   * around `timeMs`. They change with time, but those of one hour before and after stay among them.
+   */
+  readonly hints?: (timeMs: number) => readonly number[];
+}
+
+/** What a scheme may ask about the past, without changing it. */
+export interface KnockHistory {
+  /** The highest counter claimed by the client, or `null` when there is none, or it is not known without waiting. */
+  floor(client: string): bigint | null;
 }
 
 /** A way to knock, with the clients that use it. */
@@ -56,5 +114,5 @@ export interface Scheme {
   /** True when a recorded knock of this scheme works again (plain sequences): warned about at start. */
   readonly replayable: boolean;
   /** Looks at one packet. Called for every TCP and UDP packet, so it must not allocate for those that are not its own. */
-  match(packet: PacketView): Match | null;
+  match(packet: PacketView, history: KnockHistory): Match | null;
 }

@@ -2,8 +2,9 @@
 
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { equalBytes, hmac, label } from '../../lib/crypto/mac.ts';
+import { equalBytes, hkdf, hmac, label, LabelledMac, sha256 } from '../../lib/crypto/mac.ts';
 import { forgeHmac } from '../support/forge.ts';
+import { oracleHkdf } from '../support/spa-oracle.ts';
 
 const ascii = (text: string): Buffer => Buffer.from(text, 'latin1');
 const VECTORS = [
@@ -54,12 +55,101 @@ describe('hmac', () => {
 
   it('agrees with node-forge for any key and message', () => {
     const digest = fc.constantFrom('sha256' as const, 'md5' as const);
-    const key = fc.uint8Array({ minLength: 1, maxLength: 150 });
+    const key = fc.uint8Array({ minLength: 1, maxLength: 150, size: 'max' });
     fc.assert(
-      fc.property(digest, key, fc.uint8Array({ maxLength: 200 }), (name, secret, message) => {
+      fc.property(digest, key, fc.uint8Array({ maxLength: 200, size: 'max' }), (name, secret, message) => {
         assert.deepEqual(hmac(name, secret, message), forgeHmac(name, secret, message));
       }),
     );
+  });
+});
+
+describe('hkdf', () => {
+  it('gives the published result without salt (RFC 5869, test case 3)', () => {
+    const expected = '8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8';
+    assert.equal(hkdf(Buffer.alloc(22, 0x0b), '', 42).toString('hex'), expected);
+  });
+
+  it('agrees with the oracle for any key, text and length', () => {
+    const key = fc.uint8Array({ minLength: 1, maxLength: 100, size: 'max' });
+    const info = fc.string({ unit: 'grapheme-ascii', maxLength: 30 });
+    fc.assert(
+      fc.property(key, info, fc.integer({ min: 1, max: 32 }), (secret, text, length) => {
+        assert.deepEqual(hkdf(secret, text, length), oracleHkdf(secret, text, length));
+      }),
+    );
+  });
+});
+
+describe('sha256', () => {
+  it('gives the published results (FIPS 180-4)', () => {
+    const [nothing, abc] = [sha256(ascii('')), sha256(ascii('abc'))].map((hash) => hash.toString('hex'));
+    assert.equal(nothing, 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855');
+    assert.equal(abc, 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad');
+  });
+});
+
+describe('LabelledMac', () => {
+  const text = 'portknock/1 test';
+  const MOST = 200;
+
+  it('is the HMAC of the label and the parts, one message after the other', () => {
+    const key = fc.uint8Array({ minLength: 1, maxLength: 150, size: 'max' });
+    const parts = fc.array(fc.uint8Array({ maxLength: 40, size: 'max' }), { maxLength: 5 });
+    fc.assert(
+      fc.property(key, fc.array(parts, { maxLength: 4 }), (secret, messages) => {
+        const mac = new LabelledMac(secret, text, MOST);
+        for (const message of messages) {
+          for (const part of message) {
+            // From the midst of a buffer, as in a frame.
+            const around = Buffer.concat([Buffer.alloc(3, 0xee), part, Buffer.alloc(3, 0xee)]);
+            mac.add(around, 3, 3 + part.length);
+          }
+          const whole = Buffer.concat([label(text), ...message]);
+          assert.deepEqual(mac.tag(), hmac('sha256', secret, whole));
+          assert.deepEqual(forgeHmac('sha256', secret, whole), hmac('sha256', secret, whole));
+        }
+      }),
+    );
+  });
+
+  it('hands out tags that the next message does not overwrite', () => {
+    const mac = new LabelledMac(Buffer.alloc(32, 1), text, MOST);
+    const first = mac.add(ascii('one'), 0, 3).tag();
+    const copy = Buffer.from(first);
+    mac.add(ascii('two'), 0, 3).tag();
+    assert.deepEqual(first, copy);
+  });
+
+  it('takes as much as it was told, and refuses more instead of leaving it out', () => {
+    const key = Buffer.alloc(32, 1);
+    const mac = new LabelledMac(key, text, MOST);
+    const message = Buffer.alloc(MOST + 1, 5);
+    const tagOf = (length: number): Buffer =>
+      hmac('sha256', key, Buffer.concat([label(text), message.subarray(0, length)]));
+    assert.deepEqual(mac.add(message, 0, MOST).tag(), tagOf(MOST));
+    assert.throws(() => mac.add(message, 0, MOST + 1), RangeError);
+    assert.throws(() => mac.add(message, 0, MOST).add(message, 0, 1), {
+      name: 'RangeError',
+      message: 'message must be at most 200 bytes',
+    });
+    assert.deepEqual(mac.add(message, 0, 3).tag(), tagOf(3), 'nothing is left of the refused one');
+  });
+
+  it('has another tag for another key, label, byte or order', () => {
+    const tag = (key: number, name: string, message: string): string =>
+      new LabelledMac(Buffer.alloc(32, key), name, MOST)
+        .add(ascii(message), 0, message.length)
+        .tag()
+        .toString('hex');
+    const tags = [
+      tag(1, 'a', 'bc'),
+      tag(2, 'a', 'bc'),
+      tag(1, 'b', 'bc'),
+      tag(1, 'a', 'bd'),
+      tag(1, 'a', 'cb'),
+    ];
+    assert.equal(new Set([...tags, tag(1, 'ab', 'c')]).size, 6);
   });
 });
 

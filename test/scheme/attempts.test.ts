@@ -9,6 +9,7 @@ import type { Scheme } from '../../lib/scheme/scheme.ts';
 import { heapUsed } from '../support/heap.ts';
 import { later, NOW, setSource, syn } from '../support/packets.ts';
 import { random } from '../support/random.ts';
+import { NO_HISTORY } from '../support/history.ts';
 
 const FLOOD = 1_000_000;
 const SLOTS_PER_GROUP = 256;
@@ -253,18 +254,18 @@ describe('a flood of first knocks', () => {
     };
 
   function knock(scheme: Scheme, port: number): string | null {
-    const match = scheme.match(syn({ src: '203.0.113.5', port }));
+    const match = scheme.match(syn({ src: '203.0.113.5', port }), NO_HISTORY);
     return match?.kind === 'request' ? match.client : null;
   }
 
   it(`of ${FLOOD} sources neither pushes out whoever has come further, nor makes memory grow`, function () {
     this.timeout(60_000);
     const scheme = sequence({ clients });
-    flood(10_000, anywhere(), (packet) => scheme.match(packet));
+    flood(10_000, anywhere(), (packet) => scheme.match(packet, NO_HISTORY));
     knock(scheme, 7000);
     knock(scheme, 9000);
     const before = heapUsed();
-    flood(FLOOD, anywhere(), (packet) => scheme.match(packet));
+    flood(FLOOD, anywhere(), (packet) => scheme.match(packet, NO_HISTORY));
     const grown = heapUsed() - before;
     assert.ok(grown < 500_000, `grew by ${grown} bytes`);
     assert.equal(knock(scheme, 8000), 'run');
@@ -273,9 +274,9 @@ describe('a flood of first knocks', () => {
   it('does not keep a whole knock from opening, sent without a pause in the midst of it', () => {
     const scheme = sequence({ clients });
     const source = anywhere();
-    flood(200_000, source, (packet) => scheme.match(packet));
+    flood(200_000, source, (packet) => scheme.match(packet, NO_HISTORY));
     for (let round = 0; round < 100; round += 1) {
-      flood(1000, source, (packet) => scheme.match(packet));
+      flood(1000, source, (packet) => scheme.match(packet, NO_HISTORY));
       assert.deepEqual(
         [7000, 9000, 8000].map((port) => knock(scheme, port)),
         [null, null, 'run'],
@@ -293,7 +294,7 @@ describe('a flood of first knocks', () => {
       (packet, i) => {
         setSource(packet, `203.0.113.${6 + (i % 200)}`);
       },
-      (packet) => scheme.match(packet),
+      (packet) => scheme.match(packet, NO_HISTORY),
     );
     assert.equal(knock(scheme, 8000), 'run');
   });

@@ -9,6 +9,7 @@ import type { Scheme } from '../../lib/scheme/scheme.ts';
 import { modelOneTimeTcp, verdictOf, type Verdict } from '../support/model-schemes.ts';
 import { allPorts, datagram, later, NOW, permutations, syn } from '../support/packets.ts';
 import { random } from '../support/random.ts';
+import { NO_HISTORY } from '../support/history.ts';
 
 const SECRET = Buffer.alloc(32, 'tcp');
 const STEP = NOW / 10_000;
@@ -29,7 +30,9 @@ function syns(ports: readonly number[], src = '192.0.2.7'): PacketView[] {
 }
 
 function verdicts(scheme: Scheme, packets: readonly PacketView[]): Verdict[] {
-  return packets.map((packet) => verdictOf(scheme.match(packet))).filter((verdict) => verdict !== null);
+  return packets
+    .map((packet) => verdictOf(scheme.match(packet, NO_HISTORY)))
+    .filter((verdict) => verdict !== null);
 }
 
 /** A port of the range that is none of the knocks. */
@@ -203,7 +206,7 @@ describe('one-time over tcp', () => {
         packet.dstPort = port;
         packet.seq = (packet.seq + 12_345) | 0;
         packet.timeMs += 0.01;
-        assert.equal(scheme.match(packet), null);
+        assert.equal(scheme.match(packet, NO_HISTORY), null);
       }
     };
     sweep(allPorts());
@@ -261,7 +264,7 @@ describe('one-time over tcp', () => {
           // Two sequences that end at once: only so few ports make it happen, and a scheme can report only one.
           if (expected?.includes('|') === true) return;
           if (expected !== null) opened += 1;
-          assert.equal(verdictOf(scheme.match(packet)), expected);
+          assert.equal(verdictOf(scheme.match(packet, NO_HISTORY)), expected);
         }
       }),
       { numRuns: 200 },

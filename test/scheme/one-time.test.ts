@@ -13,6 +13,7 @@ import { heapUsed } from '../support/heap.ts';
 import { modelOneTimeUdp, verdictOf, type Verdict } from '../support/model-schemes.ts';
 import { datagram, later, NOW, permutations, syn } from '../support/packets.ts';
 import { random } from '../support/random.ts';
+import { NO_HISTORY } from '../support/history.ts';
 
 interface Vector {
   readonly secret: string;
@@ -53,7 +54,9 @@ function field(client: Partial<OneTimeClient> = {}): Scheme {
 
 /** What the scheme said to each packet, silence left out. */
 function verdicts(scheme: Scheme, packets: readonly PacketView[]): Verdict[] {
-  return packets.map((packet) => verdictOf(scheme.match(packet))).filter((verdict) => verdict !== null);
+  return packets
+    .map((packet) => verdictOf(scheme.match(packet, NO_HISTORY)))
+    .filter((verdict) => verdict !== null);
 }
 
 function secretOf(number: number): Buffer {
@@ -371,7 +374,7 @@ describe('one-time over udp', () => {
         junk.dstPort = isTag ? knock.port : rng(65_536);
         if (isTag) knock.tag.copy(junk.bytes, junk.payloadStart);
         else junk.bytes.writeInt32BE(rng(2 ** 31), junk.payloadStart);
-        scheme.match(junk);
+        scheme.match(junk, NO_HISTORY);
       }
     };
     flood(5000, NOW);
@@ -413,7 +416,7 @@ describe('one-time over udp', () => {
           const view = later(packet.view(at), at);
           const expected = model(view);
           if (expected !== null && !expected.startsWith('!')) opened += 1;
-          assert.equal(verdictOf(scheme.match(view)), expected);
+          assert.equal(verdictOf(scheme.match(view, NO_HISTORY)), expected);
         }
       }),
       { numRuns: 150 },

@@ -11,6 +11,7 @@ import { sequence, sequenceBits, type KnockPort } from '../../lib/scheme/sequenc
 import { modelSequence, verdictOf, type Verdict } from '../support/model-schemes.ts';
 import { allPorts, datagram, later, NOW, syn } from '../support/packets.ts';
 import { random } from '../support/random.ts';
+import { NO_HISTORY } from '../support/history.ts';
 
 const SOURCES: Readonly<Record<string, string>> = {
   A: '192.0.2.7',
@@ -129,7 +130,9 @@ function packetsOf(line: string): PacketView[] {
 }
 
 function verdicts(scheme: Scheme, packets: readonly PacketView[]): Verdict[] {
-  return packets.map((packet) => verdictOf(scheme.match(packet))).filter((verdict) => verdict !== null);
+  return packets
+    .map((packet) => verdictOf(scheme.match(packet, NO_HISTORY)))
+    .filter((verdict) => verdict !== null);
 }
 
 describe('sequence', () => {
@@ -233,7 +236,7 @@ describe('sequence, sweeps', () => {
             packet.dstPort = port;
             if (name === 'TCP') packet.seq = (packet.seq + 12_345) | 0;
             packet.timeMs += 0.01;
-            assert.equal(scheme.match(packet), null);
+            assert.equal(scheme.match(packet, NO_HISTORY), null);
           }
         }
       };
@@ -341,7 +344,7 @@ describe('sequence, against a slow model', () => {
             sent.push(packet);
             const expected = model(packet);
             if (expected !== null) opened += 1;
-            assert.equal(verdictOf(scheme.match(packet)), expected);
+            assert.equal(verdictOf(scheme.match(packet, NO_HISTORY)), expected);
           }
         }
       }),

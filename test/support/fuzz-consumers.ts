@@ -4,6 +4,7 @@ import { formatAddress } from '../../lib/address.ts';
 import { oneTime } from '../../lib/scheme/one-time.ts';
 import { sequence } from '../../lib/scheme/sequence.ts';
 import { destinationOf, sourceOf, type PacketView } from '../../lib/packet/view.ts';
+import { NO_HISTORY } from './history.ts';
 
 /** Gets every packet that the decoder accepts; must not throw, and must not keep more the more it sees. */
 export interface FuzzConsumer {
@@ -42,7 +43,7 @@ function schemes(): FuzzConsumer {
   return {
     name: 'schemes',
     consume(view) {
-      for (const scheme of all) scheme.match(view);
+      for (const scheme of all) scheme.match(view, NO_HISTORY);
     },
   };
 }

@@ -2,7 +2,7 @@
 
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Namespace } from './netns.ts';
@@ -10,6 +10,12 @@ import type { Namespace } from './netns.ts';
 export interface Sshd {
   /** Arguments for ssh that lead to this server as root. */
   readonly sshArgs: readonly string[];
+  /** The private key that may log in. */
+  readonly userKey: string;
+  /** The server's public key, as a line of known_hosts has it behind the name. */
+  readonly hostKey: string;
+  /** A folder: programs in it come first for whoever logs in, as root or as deploy. */
+  readonly bin: string;
   stop(): Promise<void>;
 }
 
@@ -20,10 +26,13 @@ export async function startSshd(space: Namespace): Promise<Sshd> {
     await space.must('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', file(name)]);
   }
   await writeFile(file('authorized_keys'), await readFile(file('user_key.pub')));
-  await writeFile(
-    file('passwd'),
-    `root:x:0:0::${folder}:/bin/sh\nsshd:x:65533:65533::/run/sshd:/bin/false\n`,
-  );
+  const users = [
+    `root:x:0:0::${folder}:/bin/sh`,
+    `deploy:x:0:0::${folder}:/bin/sh`,
+    'sshd:x:65533:65533::/run/sshd:/bin/false',
+  ];
+  await writeFile(file('passwd'), `${users.join('\n')}\n`);
+  await mkdir(file('bin'));
   await writeFile(
     file('sshd_config'),
     [
@@ -33,13 +42,15 @@ export async function startSshd(space: Namespace): Promise<Sshd> {
         `HostKey ${file('host_key')}`,
         'PidFile none',
         'UsePAM no',
+        'Subsystem sftp internal-sftp',
+        `SetEnv PATH=${file('bin')}:/usr/bin:/bin`,
       ],
       ...[`AuthorizedKeysFile ${file('authorized_keys')}`, 'StrictModes no', 'PermitRootLogin yes', ''],
     ].join('\n'),
   );
-  // /run/sshd and a user without a locked password, seen by this sshd only.
+  // /run/sshd, users without a locked password, and a /srv to write to, seen by this sshd only.
   const script =
-    'mount -t tmpfs tmpfs /run && mkdir /run/sshd && mount --bind "$1" /etc/passwd && exec /usr/sbin/sshd -D -e -f "$2"';
+    'mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /srv && mkdir /run/sshd && mount --bind "$1" /etc/passwd && exec /usr/sbin/sshd -D -e -f "$2"';
   const child = space.spawn(
     'unshare',
     ['-m', 'sh', '-c', script, 'sh', file('passwd'), file('sshd_config')],
@@ -59,6 +70,9 @@ export async function startSshd(space: Namespace): Promise<Sshd> {
     LogLevel: 'ERROR',
   };
   return {
+    userKey: await readFile(file('user_key'), 'utf8'),
+    hostKey: (await readFile(file('host_key.pub'), 'utf8')).trim(),
+    bin: file('bin'),
     sshArgs: [
       '-F',
       'none',
