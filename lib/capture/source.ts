@@ -39,6 +39,12 @@ export interface PacketSource {
   readonly checksDestination: boolean;
   /** Resolves when capture really runs. @throws KnockError `ERR_PCAP_*`, `ERR_CAPTURE*`, `ERR_SAVEFILE` */
   open(context: SourceContext): Promise<void>;
+  /**
+   * Takes other needs while it runs, missing and doubling no packet; resolves when it sees what they ask for. Calls
+   * are put in turn. A source without it cannot: it sees the same packets whatever the needs are.
+   * @throws KnockError `ERR_CAPTURE*`, `ERR_PCAP_*`: the earlier needs stay
+   */
+  renew?(needs: readonly CaptureNeed[]): Promise<void>;
   /** Resolves soon, also when no packet arrives; no frame is delivered afterwards. Idempotent. */
   close(): Promise<void>;
 }

@@ -1,0 +1,65 @@
+// The kernel's filter is renewed while packets come without a pause: each is delivered exactly once, in its order.
+
+import assert from 'node:assert/strict';
+import { createWorld, finished, type World } from '../support/netns.ts';
+import { script, Watcher } from './numbered.ts';
+import { describeInNamespaces, pause } from './support.ts';
+
+/** Long enough for an hour's change and one asked for, each of which takes three seconds, on a busy machine. */
+const EPOCH_MS = 5000;
+const PER_SECOND = 2000;
+const COUNT = process.env.PORTKNOCK_SLOW === '1' ? 60 * PER_SECOND : 18 * PER_SECOND;
+
+describeInNamespaces(`a live capture of ${PER_SECOND} datagrams a second`, function () {
+  this.timeout(180_000);
+  let world: World;
+  let watcher: Watcher;
+
+  before(async () => {
+    world = await createWorld();
+    watcher = await Watcher.start(world.gateway, world.device, String(EPOCH_MS));
+  });
+
+  after(async () => {
+    watcher.kill();
+    await world.destroy();
+  });
+
+  it('delivers every one exactly once and in order while its filter is renewed again and again', async () => {
+    const processes = new Set(watcher.children());
+    const sending = world.outside.spawn(
+      ...script('send', world.address[4], String(EPOCH_MS), String(COUNT), String(PER_SECOND)),
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
+    const sent = finished(sending);
+    let side = 0;
+    for (let tick = 1; sending.exitCode === null && sending.signalCode === null; tick += 1) {
+      await pause(50);
+      const children = watcher.children();
+      for (const pid of children) processes.add(pid);
+      side = Math.max(side, children.length);
+      if (tick % 130 === 0) watcher.renew();
+    }
+    assert.equal((await sent).status, 0);
+    await pause(500);
+    const { numbers, lost, renewals, warnings } = await watcher.end();
+    console.log(
+      `      ${numbers.length} datagrams through ${processes.size} capture processes, ` +
+        `${renewals} changes asked for`,
+    );
+    assert.deepEqual(warnings, []);
+    assert.equal(lost, 0);
+    assert.equal(side, 2, 'never more than two capture side by side');
+    assert.ok(processes.size - 1 >= COUNT / PER_SECOND / 5, `${processes.size} processes`);
+    const counts = new Map<number, number>();
+    for (const number of numbers) counts.set(number, (counts.get(number) ?? 0) + 1);
+    const all = Array.from({ length: COUNT }, (_, i) => i);
+    const wrong = all
+      .filter((number) => counts.get(number) !== 1)
+      .map((number) => [number, counts.get(number)]);
+    assert.deepEqual(wrong, [], 'numbers that were missed or doubled, and how often they came');
+    assert.equal(numbers.length, COUNT);
+    const out = numbers.filter((number, i) => number < (numbers[i - 1] ?? -1));
+    assert.deepEqual(out, [], 'numbers out of order');
+  });
+});
