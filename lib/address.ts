@@ -40,10 +40,10 @@ export function parsePrefix(text: string): Prefix | null {
 /** Whether `address` lies in `prefix`. */
 export function prefixContains(prefix: Prefix, address: Address): boolean {
   if (prefix.address.family !== address.family) return false;
-  let bits = prefix.length + (address.family === 4 ? 96 : 0);
-  for (let i = 0; i < 4 && bits > 0; i += 1, bits -= 32) {
-    const mask = bits >= 32 ? -1 : ~(-1 >>> bits);
-    if ((((prefix.address.words[i] ?? 0) ^ (address.words[i] ?? 0)) & mask) !== 0) return false;
+  const { family } = address;
+  for (let i = 0; i < 4; i += 1) {
+    const differing = (prefix.address.words[i] ?? 0) ^ (address.words[i] ?? 0);
+    if ((differing & maskWord({ family, length: prefix.length }, i)) !== 0) return false;
   }
   return true;
 }
@@ -57,6 +57,29 @@ export function formatAddress(address: Address): string {
   const hex = groups.map((group) => group.toString(16));
   if (length < 2) return hex.join(':');
   return `${hex.slice(0, start).join(':')}::${hex.slice(start + length).join(':')}`;
+}
+
+/** Canonical text of a prefix, without the bits beyond its length; one that holds a single address is that address's text. */
+export function formatPrefix(prefix: Prefix): string {
+  const text = formatAddress(firstAddress(prefix));
+  return isWholeAddress(prefix) ? text : `${text}/${String(prefix.length)}`;
+}
+
+/** The lowest address of a prefix: its own with every bit beyond its length cleared. */
+export function firstAddress({ address: { family, words }, length }: Prefix): Address {
+  const masked = (i: number): number => (words[i] ?? 0) & maskWord({ family, length }, i);
+  return { family, words: [masked(0), masked(1), masked(2), masked(3)] };
+}
+
+/** A prefix length as a netmask: `255.255.255.0`, `ffff:ffff:ffff:ff00::`. */
+export function formatMask(width: { readonly family: 4 | 6; readonly length: number }): string {
+  const mask = (i: number): number => maskWord(width, i);
+  return formatAddress({ family: width.family, words: [mask(0), mask(1), mask(2), mask(3)] });
+}
+
+/** Whether the prefix holds one address only. */
+export function isWholeAddress({ address: { family }, length }: Prefix): boolean {
+  return length === (family === 4 ? 32 : 128);
 }
 
 export function sameAddress(one: Address, other: Address): boolean {
@@ -80,6 +103,16 @@ export function isUnicastSource(address: Address): boolean {
   }
   const embedded = a === 0 && b === 0 && (c === 0 || c === V4_MARK);
   return !embedded && a >>> 24 !== 0xff;
+}
+
+/** Word `i` of a netmask. */
+function maskWord(
+  { family, length }: { readonly family: 4 | 6; readonly length: number },
+  i: number,
+): number {
+  const bits = length + (family === 4 ? 96 : 0) - 32 * i;
+  if (bits >= 32) return -1;
+  return bits <= 0 ? 0 : ~(-1 >>> bits);
 }
 
 function isMapped([a, b, c]: Address['words']): boolean {

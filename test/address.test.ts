@@ -4,9 +4,13 @@ import assert from 'node:assert/strict';
 import { BlockList, isIP } from 'node:net';
 import fc from 'fast-check';
 import {
+  firstAddress,
   formatAddress,
+  formatMask,
+  formatPrefix,
   isLoopback,
   isUnicastSource,
+  isWholeAddress,
   parseAddress,
   parsePrefix,
   prefixContains,
@@ -217,6 +221,69 @@ describe('isUnicastSource and isLoopback', () => {
       assert.equal(isUnicastSource({ family: 6, words: parsed(text).words }), false);
     }
   });
+});
+
+describe('formatPrefix, firstAddress and formatMask', () => {
+  const rows: readonly [text: string, shown: string, mask: string][] = [
+    ['192.0.2.7', '192.0.2.7', '255.255.255.255'],
+    ['192.0.2.7/32', '192.0.2.7', '255.255.255.255'],
+    ['192.0.2.7/31', '192.0.2.6/31', '255.255.255.254'],
+    ['192.0.2.99/24', '192.0.2.0/24', '255.255.255.0'],
+    ['255.255.255.255/9', '255.128.0.0/9', '255.128.0.0'],
+    ['200.1.1.1/1', '128.0.0.0/1', '128.0.0.0'],
+    ['1.2.3.4/0', '0.0.0.0/0', '0.0.0.0'],
+    ['2001:db8::1', '2001:db8::1', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff'],
+    ['2001:DB8:0::1/128', '2001:db8::1', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff'],
+    ['2001:db8::ff/127', '2001:db8::fe/127', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe'],
+    ['2001:db8::1:2:3:4/64', '2001:db8::/64', 'ffff:ffff:ffff:ffff::'],
+    ['2001:db8:1:abcd::1/56', '2001:db8:1:ab00::/56', 'ffff:ffff:ffff:ff00::'],
+    ['2001:db8:ffff::/33', '2001:db8:8000::/33', 'ffff:ffff:8000::'],
+    ['2001:db8:ffff::/32', '2001:db8::/32', 'ffff:ffff::'],
+    ['ffff::1/0', '::/0', '::'],
+  ];
+  for (const [text, shown, mask] of rows) {
+    it(`write ${text} as ${shown}, with the mask ${mask}`, () => {
+      const prefix = prefixed(text);
+      assert.equal(formatPrefix(prefix), shown);
+      assert.deepEqual(formatPrefix(prefixed(shown)), shown);
+      assert.equal(formatMask({ family: prefix.address.family, length: prefix.length }), mask);
+      assert.equal(isWholeAddress(prefix), !shown.includes('/'));
+    });
+  }
+
+  it('find the lowest address that node:net takes for one of the prefix', () => {
+    for (const [texts, longest, family] of [
+      [v4Text, 32, 'ipv4'],
+      [v6Text.map(({ text }) => text), 128, 'ipv6'],
+    ] as const) {
+      fc.assert(
+        fc.property(texts, fc.integer({ min: 1, max: longest }), (text, length) => {
+          const prefix = prefixed(`${text}/${length}`);
+          const first = firstAddress(prefix);
+          const list = new BlockList();
+          list.addSubnet(text, length, family);
+          assert.ok(list.check(formatAddress(first), family));
+          const below = before(first);
+          if (below !== null) assert.ok(!list.check(below, family), `${below} in ${text}/${length}`);
+        }),
+      );
+    }
+  });
+
+  function prefixed(text: string) {
+    const prefix = parsePrefix(text);
+    assert.ok(prefix !== null, text);
+    return prefix;
+  }
+
+  /** The address one lower, by arithmetic on one big number; null when there is none that has a text. */
+  function before({ family, words }: Address): string | null {
+    const value = words.reduce((sum, word) => (sum << 32n) | BigInt(word >>> 0), 0n) - 1n;
+    if (value < 0n || (family === 4 && value >> 32n !== 0xffffn)) return null;
+    const word = (i: number): number => Number((value >> BigInt(96 - 32 * i)) & 0xffffffffn) | 0;
+    const text = formatAddress({ family, words: [word(0), word(1), word(2), word(3)] });
+    return parseAddress(text) === null ? null : text;
+  }
 });
 
 describe('parsePrefix and prefixContains', () => {

@@ -18,14 +18,23 @@ export interface Grant {
   /** Unique, `[a-z0-9]+`. */
   readonly id: string;
   readonly client: string;
-  /** Canonical text of an IPv4 or IPv6 address. */
+  /** Canonical text of an IPv4 or IPv6 address, or of a prefix (`192.0.2.0/24`: no bit set beyond its length). */
   readonly source: string;
   readonly service: string;
   readonly protocol: 'tcp' | 'udp';
   readonly port: number;
-  /** Unix milliseconds after which no new connection is admitted. */
+  /**
+   * Unix milliseconds after which no new connection is admitted; at most the service's `openForMs` from now. Where it is
+   * earlier than that, a driver whose kernel knows only the service's time relies on `close` being called then.
+   */
   readonly openUntil: number;
   readonly connections: number | 'unlimited';
+}
+
+/** Whether a service stayed the same when the services changed, so that its grants stay; its time may differ. */
+export function isSameService(one: Service | undefined, other: Service | undefined): boolean {
+  if (one === undefined || other === undefined) return false;
+  return (['name', 'protocol', 'port', 'connections'] as const).every((key) => one[key] === other[key]);
 }
 
 /** How long an opening stays in `list()` after its end, milliseconds; it admits nobody then. */
@@ -45,9 +54,18 @@ export interface FirewallDriver {
   readonly name: string;
   /** True when the driver changes a real firewall (the listener then wants durable replay state). */
   readonly real: boolean;
-  /** Closes the ports. @throws KnockError `ERR_FIREWALL_*`; nothing is left half done */
+  /**
+   * Closes the ports. Called again, it takes another list of services: open grants of services that stay the same (see
+   * {@link isSameService}) stay, grants of the others end. @throws KnockError `ERR_FIREWALL_*`; nothing is left half done, and after a call that
+   * was not the first, the earlier services stay set up
+   */
   setup(services: readonly Service[], context: DriverContext): Promise<void>;
-  /** Opens one grant; a second grant for the same service and source replaces the first. @throws KnockError `ERR_FIREWALL_*` */
+  /**
+   * Opens one grant, to every address of its source if that is a prefix; a second grant for the same service and source
+   * replaces the first. Of several that admit a connection, the one with the longest prefix is spent: an address's own
+   * before all. One whose time is over opens nothing. @throws KnockError `ERR_FIREWALL_*`, `ERR_FIREWALL_UNSUPPORTED`
+   * also from a driver that cannot open to a prefix
+   */
   open(grant: Grant): Promise<void>;
   /** Takes back what is left of a grant. An absent grant is no error. Established connections live on. */
   close(grant: Grant): Promise<void>;

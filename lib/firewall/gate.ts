@@ -5,8 +5,9 @@ import { isIPv4, Server, Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { formatAddress, parseAddress } from '../address.ts';
 import { systemClock, type Clock } from '../clock.ts';
-import { KnockError, printable } from '../errors.ts';
-import { LINGER_MS, type FirewallDriver, type Grant, type Opening, type Service } from './driver.ts';
+import { KnockError } from '../errors.ts';
+import { Book } from './book.ts';
+import type { FirewallDriver, Grant, Opening, Service } from './driver.ts';
 
 /** {@link gate}'s options. */
 export interface GateOptions {
@@ -32,70 +33,58 @@ export function gate(
   return new GateDriver(servers, clock);
 }
 
-interface Open {
-  readonly grant: Grant;
-  /** Connections that it still admits; 0 once its time is over. */
-  left: number;
-  cancel: () => void;
-}
-
 class GateDriver implements FirewallDriver {
   readonly name = 'gate';
   /** A recorded knock would open a real service, so replay state has to outlive a restart. */
   readonly real = true;
   readonly #servers: Server | Readonly<Record<string, Server>>;
-  readonly #clock: Clock;
-  readonly #open = new Map<string, Open>();
-  #services: ReadonlyMap<string, Service> = new Map();
-  #unguard: (() => void)[] = [];
+  readonly #book: Book;
+  /** What takes the guard from a service's server again. */
+  readonly #unguard = new Map<string, () => void>();
 
   constructor(servers: Server | Readonly<Record<string, Server>>, clock: Clock) {
     this.#servers = servers;
-    this.#clock = clock;
+    this.#book = new Book('gate', clock);
   }
 
   async setup(services: readonly Service[]): Promise<void> {
-    const guarded = services.map((service) => [service.name, this.#serverOf(service, services)] as const);
-    await this.teardown();
-    this.#services = new Map(services.map((service) => [service.name, service]));
-    this.#unguard = guarded.map(([name, server]) => guard(server, (remote) => this.#admits(name, remote)));
-  }
-
-  open(grant: Grant): Promise<void> {
-    const service = this.#services.get(grant.service);
-    if (service?.port !== grant.port || service.protocol !== grant.protocol) {
-      const wanted = `${printable(grant.service)} on ${grant.port}/${grant.protocol}`;
-      return Promise.reject(unsupported(`no such service was set up: ${wanted} (call setup first)`));
+    const servers = new Map(services.map((service) => [service.name, this.#serverOf(service, services)]));
+    for (const [name, unguard] of [...this.#unguard]) {
+      if (servers.has(name)) continue;
+      unguard();
+      this.#unguard.delete(name);
     }
-    const key = keyOf(grant.service, grant.source);
-    this.#drop(key);
-    const ms = grant.openUntil - this.#clock.now();
-    if (ms <= 0) return Promise.resolve();
-    const left = grant.connections === 'unlimited' ? Infinity : grant.connections;
-    const open: Open = { grant, left, cancel: () => undefined };
-    open.cancel = this.#clock.after(ms, () => {
-      open.left = 0;
-      open.cancel = this.#clock.after(LINGER_MS, () => this.#open.delete(key));
-    });
-    this.#open.set(key, open);
+    this.#book.setServices(services);
+    for (const [name, server] of servers) {
+      // A service of the same name has the same server, and stays guarded throughout.
+      if (this.#unguard.has(name)) continue;
+      this.#unguard.set(
+        name,
+        guard(server, (remote) => this.#book.admit(name, sourceText(remote))),
+      );
+    }
     return Promise.resolve();
   }
 
-  close({ service, source }: Grant): Promise<void> {
-    this.#drop(keyOf(service, source));
+  async open(grant: Grant): Promise<void> {
+    this.#book.open(grant);
+    return Promise.resolve();
+  }
+
+  close(grant: Grant): Promise<void> {
+    this.#book.close(grant);
     return Promise.resolve();
   }
 
   list(): Promise<readonly Opening[]> {
-    const grants = [...this.#open.values()].map(({ grant }) => grant);
+    const grants = this.#book.grants({ lingering: true });
     return Promise.resolve(grants.map(({ service, source }) => ({ service, source })));
   }
 
   teardown(): Promise<void> {
-    for (const unguard of this.#unguard) unguard();
-    this.#unguard = [];
-    this.#services = new Map();
-    for (const key of [...this.#open.keys()]) this.#drop(key);
+    for (const unguard of this.#unguard.values()) unguard();
+    this.#unguard.clear();
+    this.#book.setServices([]);
     return Promise.resolve();
   }
 
@@ -111,20 +100,6 @@ class GateDriver implements FirewallDriver {
     throw unsupported(
       `service ${name} is not the only one (give the gate its servers by name: { ${name}: server })`,
     );
-  }
-
-  #admits(service: string, remote: string): boolean {
-    const key = keyOf(service, sourceText(remote));
-    const open = this.#open.get(key);
-    if (open === undefined || open.left === 0) return false;
-    open.left -= 1;
-    if (open.left === 0) this.#drop(key);
-    return true;
-  }
-
-  #drop(key: string): void {
-    this.#open.get(key)?.cancel();
-    this.#open.delete(key);
   }
 }
 
@@ -169,8 +144,4 @@ function sourceText(remote: string): string {
 
 function unsupported(message: string): KnockError {
   return new KnockError('ERR_FIREWALL_UNSUPPORTED', message);
-}
-
-function keyOf(service: string, source: string): string {
-  return `${service} ${source}`;
 }

@@ -2,7 +2,7 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { KnockError } from '../errors.ts';
-import { OURS, type Shut } from './iptables-rules.ts';
+import { OURS, teardownText, type Shut } from './iptables-rules.ts';
 import { run } from './run.ts';
 
 /** Which kernel interface the iptables programs speak. */
@@ -117,6 +117,11 @@ export async function readFilter(tables: Tables): Promise<FilterState> {
 /** Changes a filter table in one transaction. */
 export async function changeFilter(tables: Tables, text: string): Promise<void> {
   await run(tables.restore, ['--noflush', '-w', LOCK_SECONDS], { input: text });
+}
+
+/** Removes every rule of ours from a filter table. */
+export async function removeRules(tables: Tables, state: FilterState): Promise<void> {
+  if (state.present.length > 0 || state.jumps.length > 0) await changeFilter(tables, teardownText(state));
 }
 
 /**

@@ -1,8 +1,11 @@
 // The iptables ruleset as text for iptables-restore. One connection is spent on the packet that completes the
 // handshake, never on the SYN: a spoofed SYN cannot burn a grant, a repeated SYN is not refused, and a second
 // completion is. Two bits of the connection mark say how far a connection got.
+// A TCP service that admits N connections has N+7 rules in its chain, and N+1 more for each prefix length of the family
+// that it was ever opened to; one that admits any number has 5 and 2 more; over UDP N+2 and N more.
 
 import type { Service } from './driver.ts';
+import { listGroups, nameOf, type RecentList, type Widths } from './iptables-lists.ts';
 import type { LivePeer } from './live-peers.ts';
 
 /** What an unauthorised packet to a protected port gets; `return` leaves it to the host's own rules. */
@@ -23,7 +26,10 @@ const OPEN_MARK = '0x20000000/0x30000000';
 export const MOST_CONNECTIONS = 16;
 
 export interface Ruleset {
+  readonly family: 4 | 6;
   readonly services: readonly Service[];
+  /** Those of the other family are left out. */
+  readonly widths: Widths;
   /** Connections that were there before the rules, and must live on. */
   readonly peers: readonly LivePeer[];
   readonly shut: { readonly tcp: Shut; readonly udp: Shut };
@@ -33,12 +39,6 @@ export interface Ruleset {
   readonly jumps: readonly string[];
   /** More lines for the transaction, with chains of their own. */
   readonly extra: readonly string[];
-}
-
-/** The xt_recent lists of a service: each holds one connection's worth of a grant, the last also admits SYNs. */
-export function listsOf({ protocol, port, connections }: Service): readonly string[] {
-  const count = connections === 'unlimited' ? 1 : connections;
-  return Array.from({ length: count }, (_, i) => `portknock-${protocol}-${port}-${i + 1}`);
 }
 
 /** Input for `iptables-restore --noflush`: puts the whole ruleset in place of any earlier one, in one transaction. */
@@ -61,7 +61,7 @@ export function setupText(ruleset: Ruleset): string {
       (peer) =>
         `-A ${ADOPT} -p tcp -s ${peer.address} --sport ${peer.port} --dport ${peer.localPort} -j ${OPEN}`,
     ),
-    ...services.flatMap((service) => serviceRules(service, ruleset.shut[service.protocol])),
+    ...services.flatMap((service) => serviceRules(service, ruleset)),
     // Loopback is not the outside: whoever is on the host reaches the service anyway.
     `-A ${MAIN} -i lo -j RETURN`,
     ...services.map(
@@ -80,23 +80,31 @@ export function teardownText({ present, jumps }: Pick<Ruleset, 'present' | 'jump
   ]);
 }
 
-function serviceRules(service: Service, shut: Shut): string[] {
+function serviceRules(service: Service, { family, widths, shut }: Ruleset): string[] {
   const chain = chainOf(service);
-  const rules = service.protocol === 'tcp' ? tcpRules(service) : udpRules(service);
-  return [...rules, shutRule(shut)].map((rule) => `-A ${chain} ${rule}`);
+  const groups = listGroups(
+    service,
+    (widths.get(service.name) ?? []).filter((width) => width.family === family),
+  );
+  const rules = service.protocol === 'tcp' ? tcpRules(service, groups) : udpRules(service, groups);
+  return [...rules, shutRule(shut[service.protocol])].map((rule) => `-A ${chain} ${rule}`);
 }
 
-function tcpRules(service: Service): string[] {
-  const seconds = Math.ceil(service.openForMs / 1000);
-  const lists = listsOf(service);
-  const admits = `-m recent --name ${lists.at(-1) ?? ''} --rcheck --seconds ${seconds}`;
+function tcpRules(service: Service, groups: readonly (readonly RecentList[])[]): string[] {
+  const admits = groups.flatMap((lists) => lists.slice(-1)).map((gate) => held(service, gate));
   // After a reset by the server, conntrack calls a new SYN on the same ports ESTABLISHED: marks never admit a SYN
   // to an open connection.
   const live = `-m connmark --mark ${OPEN_MARK} -p tcp ! --syn -j ACCEPT`;
   const adopt = `-p tcp ! --syn -j ${ADOPT}`;
-  const fresh = `-p tcp --syn -m conntrack --ctstate NEW ${admits}`;
+  const fresh = (target: string): string[] =>
+    admits.map((gate) => `-p tcp --syn -m conntrack --ctstate NEW ${gate} -j ${target}`);
   if (service.connections === 'unlimited')
-    return [live, adopt, `${fresh} -j ${OPEN}`, `${repeatedSyn(OPEN_MARK)} ${admits} -j ACCEPT`];
+    return [
+      live,
+      adopt,
+      ...fresh(OPEN),
+      ...admits.map((gate) => `${repeatedSyn(OPEN_MARK)} ${gate} -j ACCEPT`),
+    ];
   // ASSURED: conntrack saw this very handshake through. ESTABLISHED alone would do for a blind attacker: his forged
   // SYN makes the real client answer our SYN-ACK with a reset, and after it conntrack lets any acknowledgement pass.
   const completes =
@@ -105,15 +113,11 @@ function tcpRules(service: Service): string[] {
   return [
     live,
     `${repeatedSyn(PENDING_MARK)} -j ACCEPT`,
-    // --remove is one step under the list's lock, so exactly one of racing completions gets each entry.
-    ...lists.map(
-      (list) =>
-        `${completes} -m recent --name ${list} --rcheck --seconds ${seconds} -m recent --name ${list} --remove -j ${OPEN}`,
-    ),
+    ...groups.flat().map((list) => `${completes} ${spent(service, list)} -j ${OPEN}`),
     `-m connmark --mark ${PENDING_MARK} -p tcp --tcp-flags RST RST -j ${RESET}`,
     `-m connmark --mark ${PENDING_MARK} -p tcp -j REJECT --reject-with tcp-reset`,
     adopt,
-    `${fresh} -j ${PENDING}`,
+    ...fresh(PENDING),
   ];
 }
 
@@ -123,15 +127,20 @@ function repeatedSyn(mark: string): string {
 }
 
 /** A datagram completes no handshake: the first one spends the grant, and who can spoof the source can spend it too. */
-function udpRules(service: Service): string[] {
-  const seconds = Math.ceil(service.openForMs / 1000);
-  const spend = (list: string): string => {
-    const check = `-m conntrack --ctstate NEW -m recent --name ${list} --rcheck --seconds ${seconds}`;
-    return service.connections === 'unlimited'
-      ? `${check} -j ${OPEN}`
-      : `${check} -m recent --name ${list} --remove -j ${OPEN}`;
-  };
-  return [`-m connmark --mark ${OPEN_MARK} -j ACCEPT`, ...listsOf(service).map(spend)];
+function udpRules(service: Service, groups: readonly (readonly RecentList[])[]): string[] {
+  const takes = service.connections === 'unlimited' ? held : spent;
+  const fresh = groups.flat().map((list) => `-m conntrack --ctstate NEW ${takes(service, list)} -j ${OPEN}`);
+  return [`-m connmark --mark ${OPEN_MARK} -j ACCEPT`, ...fresh];
+}
+
+/** The source is in the list, and its time is not over. */
+function held({ openForMs }: Service, list: RecentList): string {
+  return `-m recent ${nameOf(list)} --rcheck --seconds ${Math.ceil(openForMs / 1000)}`;
+}
+
+/** And it is taken off: one step under the list's lock, so exactly one of racing packets gets each entry. */
+function spent(service: Service, list: RecentList): string {
+  return `${held(service, list)} -m recent ${nameOf(list)} --remove`;
 }
 
 function shutRule(shut: Shut): string {
@@ -142,7 +151,8 @@ function shutRule(shut: Shut): string {
     : `-j REJECT --reject-with ${shut.rejectWith}`;
 }
 
-function chainOf({ protocol, port }: Service): string {
+/** The chain that decides about a service's packets. */
+export function chainOf({ protocol, port }: Pick<Service, 'protocol' | 'port'>): string {
   return `PK-${protocol}-${port}`;
 }
 

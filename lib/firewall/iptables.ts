@@ -1,8 +1,12 @@
-// The iptables driver (legacy and nft back-ends, IPv4 and IPv6). Rules are set once, in one transaction per family;
-// a grant is a write to a kernel list, so granting starts no process, and its end is the kernel's own.
+// The iptables driver (legacy and nft back-ends, IPv4 and IPv6). Rules are set in one transaction per family, at set-up
+// and when a service is first opened to prefixes of some length; a grant is a write to a kernel list, so granting starts
+// no process, and its end is the kernel's own. The kernel counts the service's openForMs, in whole seconds: a grant that
+// is to end earlier ends by close(), or by the service's time if nobody is left to call it.
 
-import { KnockError } from '../errors.ts';
+import { firstAddress, formatAddress, parsePrefix } from '../address.ts';
+import { KnockError, printable } from '../errors.ts';
 import {
+  isSameService,
   LINGER_MS,
   type DriverContext,
   type FirewallDriver,
@@ -10,22 +14,19 @@ import {
   type Opening,
   type Service,
 } from './driver.ts';
+import { putInForce, type Plan, type Protect } from './iptables-change.ts';
 import {
-  changeFilter,
-  closedPortLooks,
   findBackend,
   readAllFilters,
-  readFilter,
+  removeRules,
   tablesOf,
   trackingWarning,
   type Backend,
-  type FilterState,
-  type Tables,
 } from './iptables-host.ts';
-import { listsOf, MAIN, MOST_CONNECTIONS, setupText, teardownText, type Shut } from './iptables-rules.ts';
-import { livePeers, type LivePeer } from './live-peers.ts';
-import type { RecentLists } from './recent-file.ts';
+import { isSameWidth, listGroups, listsOf, widthOf, type RecentList, type Width } from './iptables-lists.ts';
+import { MOST_CONNECTIONS } from './iptables-rules.ts';
 import { kernelLists } from './recent.ts';
+import { readSource } from './source.ts';
 
 /** {@link iptables}'s options. */
 export interface IptablesOptions {
@@ -35,7 +36,7 @@ export interface IptablesOptions {
    * What strangers get at a protected port: `true`, what the host's other closed ports give; `drop`; `reject`, a TCP
    * reset or ICMP port unreachable; `false`, whatever your own rules do.
    */
-  readonly protect?: boolean | 'drop' | 'reject';
+  readonly protect?: Protect;
 }
 
 /** The iptables driver. Needs root, or CAP_NET_ADMIN in a user namespace. */
@@ -47,149 +48,183 @@ class IptablesDriver implements FirewallDriver {
   readonly name = 'iptables';
   readonly real = true;
   readonly #options: IptablesOptions;
-  #services: ReadonlyMap<string, Service> = new Map();
-  #lists: RecentLists | null = null;
-  /** When an opening leaves list(), on the monotonic clock. */
-  readonly #lapses = new Map<string, number>();
+  #plan: Plan | null = null;
+  /** By service and source, when an opening leaves list(), on the monotonic clock. */
+  readonly #lapses = new Map<string, Map<string, number>>();
+  /** A call changes rules and lists in several steps, so it waits for the one before. */
+  #queue: Promise<unknown> = Promise.resolve();
 
   constructor(options: IptablesOptions) {
     this.#options = options;
   }
 
-  async setup(services: readonly Service[], { warning }: DriverContext): Promise<void> {
-    for (const service of services) requireExpressible(service);
-    const { backend = 'auto' } = this.#options;
-    const families = tablesOf(backend === 'auto' ? await findBackend(warning) : backend);
-    const peers = await livePeers(new Set(services.map(({ port }) => port)));
-    const lists = await kernelLists(services.flatMap(listsOf));
-    const before = new Map<Tables, FilterState>();
-    for (const tables of families) before.set(tables, await readFilter(tables));
-    const changed: Tables[] = [];
-    try {
-      for (const [tables, state] of before) {
-        changed.push(tables);
-        await this.#setFamily(tables, state, services, peers, lists);
-      }
-      // What an earlier run left open would have no end that we know of.
-      for (const list of services.flatMap(listsOf)) await lists.clear(list);
-    } catch (error) {
-      await this.#undo(changed, before);
-      await lists.close();
-      throw error;
-    }
-    this.#lapses.clear();
-    const liberal = trackingWarning();
-    if (liberal !== null) warning(liberal);
-    await this.#lists?.close();
-    this.#lists = lists;
-    this.#services = new Map(services.map((service) => [service.name, service]));
+  setup(services: readonly Service[], { warning }: DriverContext): Promise<void> {
+    return this.#inTurn(() => this.#setup(services, warning));
   }
 
-  async open(grant: Grant): Promise<void> {
-    const { service, lists } = this.#prepared(grant);
-    const names = listsOf(service);
+  open(grant: Grant): Promise<void> {
+    return this.#inTurn(() => this.#open(grant));
+  }
+
+  close(grant: Grant): Promise<void> {
+    return this.#inTurn(() => this.#close(grant));
+  }
+
+  list(): Promise<readonly Opening[]> {
+    return this.#inTurn(() => this.#list());
+  }
+
+  teardown(): Promise<void> {
+    return this.#inTurn(() => this.#teardown());
+  }
+
+  async #setup(services: readonly Service[], warning: (message: string) => void): Promise<void> {
+    for (const service of services) requireExpressible(service);
+    const earlier = this.#plan;
+    const { backend = 'auto', protect = true } = this.#options;
+    const stays = (service: Service): boolean => isSameService(earlier?.services.get(service.name), service);
+    const families = earlier?.families ?? tablesOf(backend === 'auto' ? await findBackend(warning) : backend);
+    const lists = earlier?.lists ?? (await kernelLists());
+    const plan: Plan = {
+      ...{ families, protect, lists, warning },
+      services: new Map(services.map((service) => [service.name, service])),
+      widths: new Map(
+        services.filter(stays).map(({ name }) => [name, earlier?.widths.get(name) ?? []] as const),
+      ),
+    };
+    const fresh = services.filter((service) => !stays(service)).flatMap((service) => listsOf(service));
+    try {
+      await putInForce(plan, { earlier, fresh });
+    } catch (error) {
+      if (earlier === null) await lists.close();
+      throw error;
+    }
+    this.#plan = plan;
+    for (const name of [...this.#lapses.keys()]) {
+      if (!services.some((service) => service.name === name && stays(service))) this.#lapses.delete(name);
+    }
+    const liberal = trackingWarning();
+    if (liberal !== null) warning(liberal);
+  }
+
+  async #open(grant: Grant): Promise<void> {
+    const source = readSource(this.name, grant.source);
+    const width = widthOf(source);
+    const { plan, service } = this.#prepared(grant);
+    // The kernel would give it the service's whole time.
+    if (grant.openUntil <= Date.now()) return this.#close(grant);
+    const { lists } = await this.#withWidth(plan, service, width);
+    const names = listsOf(service, width);
     const wanted = grant.connections === 'unlimited' ? names : names.slice(-grant.connections);
-    const gate = names.at(-1) ?? '';
-    const held = await lists.read(gate);
+    const address = formatAddress(firstAddress(source));
+    const held = await lists.read(gateOf(names));
     const limit = lists.limit();
-    if (held.length >= limit && !held.includes(grant.source)) {
+    if (held.length >= limit && !held.includes(address)) {
       throw new KnockError(
         'ERR_FIREWALL_FULL',
         `service ${service.name} has ${held.length} open grants, the kernel's list holds no more (raise xt_recent's ip_list_tot)`,
       );
     }
     // A replaced grant must not add its unspent connections to those of the new one.
-    if (wanted.length < names.length && held.includes(grant.source)) await this.close(grant);
+    if (wanted.length < names.length && held.includes(address)) await this.#close(grant);
     // The last list is the gate that admits SYNs, so it comes last.
-    for (const name of wanted) await lists.add(name, grant.source);
-    this.#lapses.set(keyOf(grant), performance.now() + grant.openUntil - Date.now() + LINGER_MS);
+    for (const list of wanted) await lists.add(list, address);
+    const lapses = this.#lapses.get(service.name) ?? new Map<string, number>();
+    this.#lapses.set(service.name, lapses);
+    lapses.set(grant.source, performance.now() + grant.openUntil - Date.now() + LINGER_MS);
   }
 
-  async close(grant: Grant): Promise<void> {
-    const { service, lists } = this.#prepared(grant);
+  async #close(grant: Grant): Promise<void> {
+    const source = parsePrefix(grant.source);
+    const plan = this.#plan;
+    const service = plan?.services.get(grant.service);
+    if (source === null || plan === null || service === undefined) return;
+    const width = widthOf(source);
+    if (!hasWidth(plan, service, width)) return;
+    const address = formatAddress(firstAddress(source));
     // The gate first: whatever fails after it, no new connection begins.
-    for (const name of listsOf(service).toReversed()) await lists.remove(name, grant.source);
-    this.#lapses.delete(keyOf(grant));
+    for (const list of listsOf(service, width).toReversed()) await plan.lists.remove(list, address);
+    this.#lapses.get(service.name)?.delete(grant.source);
   }
 
-  async list(): Promise<readonly Opening[]> {
+  async #list(): Promise<readonly Opening[]> {
+    const plan = this.#plan;
     const openings: Opening[] = [];
-    for (const service of this.#services.values()) {
-      const sources = await this.#lists?.read(listsOf(service).at(-1) ?? '');
-      for (const source of sources ?? []) openings.push({ service: service.name, source });
+    for (const service of plan?.services.values() ?? []) {
+      const lapses = this.#lapses.get(service.name);
+      if (plan === null || lapses === undefined || lapses.size === 0) continue;
+      const sources = new Set(await sourcesIn(plan, service));
+      for (const [source, lapse] of [...lapses]) {
+        // The kernel keeps an entry after its time, though it admits nobody by it.
+        if (sources.has(source) && lapse > performance.now())
+          openings.push({ service: service.name, source });
+        else lapses.delete(source);
+      }
     }
-    // The kernel keeps an entry after its time, though it admits nobody by it.
-    return openings.filter((opening) => (this.#lapses.get(keyOf(opening)) ?? 0) > performance.now());
+    return openings;
   }
 
-  async teardown(): Promise<void> {
+  async #teardown(): Promise<void> {
     for (const [tables, state] of await readAllFilters()) await removeRules(tables, state);
     this.#lapses.clear();
-    await this.#lists?.close();
-    this.#lists = null;
-    this.#services = new Map();
+    await this.#plan?.lists.close();
+    this.#plan = null;
   }
 
-  async #setFamily(
-    tables: Tables,
-    state: FilterState,
-    services: readonly Service[],
-    peers: readonly LivePeer[],
-    lists: RecentLists,
-  ): Promise<void> {
-    const { family } = tables;
-    const text = setupText({
-      services,
-      peers: peers.filter((peer) => peer.family === family),
-      shut: { tcp: this.#shut(state.text, 'tcp'), udp: this.#shut(state.text, 'udp') },
-      present: state.present,
-      jumps: state.jumps,
-      extra: lists.rules(family),
-    });
-    await changeFilter(tables, text);
-    const after = await readFilter(tables);
-    if (!comesFirst(after)) {
-      throw new KnockError(
-        'ERR_FIREWALL_COMMAND',
-        `${tables.restore} took the rules, but INPUT does not start with them (is another program changing it?)`,
-      );
+  /** Rules and lists for grants of this width, made when the first one comes. */
+  async #withWidth(earlier: Plan, service: Service, width: Width | null): Promise<Plan> {
+    if (width === null || hasWidth(earlier, service, width)) return earlier;
+    const families = earlier.families.filter(({ family }) => family === width.family);
+    if (families.length === 0) {
+      throw new KnockError('ERR_FIREWALL_UNSUPPORTED', `this host does not speak IPv${width.family}`);
     }
+    const widths = [...(earlier.widths.get(service.name) ?? []), width];
+    const plan = { ...earlier, widths: new Map([...earlier.widths, [service.name, widths]]) };
+    await putInForce(plan, { earlier, families, fresh: listsOf(service, width) });
+    this.#plan = plan;
+    return plan;
   }
 
-  #shut(text: string, protocol: 'tcp' | 'udp'): Shut {
-    const { protect = true } = this.#options;
-    if (protect === true) return closedPortLooks(text, protocol);
-    if (protect === false) return 'return';
-    if (protect === 'drop') return 'drop';
-    return { rejectWith: protocol === 'tcp' ? 'tcp-reset' : 'port-unreach' };
+  #prepared(grant: Grant): { plan: Plan; service: Service } {
+    const plan = this.#plan;
+    const service = plan?.services.get(grant.service);
+    if (plan !== null && service?.port === grant.port && service.protocol === grant.protocol)
+      return { plan, service };
+    const wanted = `${printable(grant.service)} on ${grant.port}/${grant.protocol}`;
+    throw new KnockError(
+      'ERR_FIREWALL_UNSUPPORTED',
+      `iptables: no such service was set up: ${wanted} (call setup first)`,
+    );
   }
 
-  /** A set-up that failed half-way leaves what was there: no rules of ours, or an earlier run's, which keep ports shut. */
-  async #undo(changed: readonly Tables[], before: ReadonlyMap<Tables, FilterState>): Promise<void> {
-    for (const tables of changed) {
-      if (before.get(tables)?.jumps.length === 0) await removeRules(tables, await readFilter(tables));
-    }
-  }
-
-  #prepared(grant: Grant): { service: Service; lists: RecentLists } {
-    const service = this.#services.get(grant.service);
-    if (service === undefined || this.#lists === null) {
-      throw new KnockError(
-        'ERR_FIREWALL_UNSUPPORTED',
-        `service '${grant.service}' was not set up (call setup first)`,
-      );
-    }
-    return { service, lists: this.#lists };
+  #inTurn<T>(run: () => Promise<T>): Promise<T> {
+    const turn = this.#queue.then(run);
+    this.#queue = turn.catch(() => undefined);
+    return turn;
   }
 }
 
-function keyOf({ service, source }: Opening): string {
-  return `${service} ${source}`;
+function hasWidth({ widths }: Plan, { name }: Service, width: Width | null): boolean {
+  return width === null || (widths.get(name) ?? []).some((one) => isSameWidth(one, width));
 }
 
-/** Rules that the host put before ours would decide about the protected ports. */
-function comesFirst({ text }: FilterState): boolean {
-  return text.split('\n').find((line) => line.startsWith('-A INPUT ')) === `-A INPUT -j ${MAIN}`;
+/** What the kernel holds for a service, as grants write it. */
+async function sourcesIn({ lists, widths }: Plan, service: Service): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (const group of listGroups(service, widths.get(service.name) ?? [])) {
+    const gate = gateOf(group);
+    const addresses = await lists.read(gate);
+    found.push(
+      ...addresses.map((address) => (gate.width === null ? address : `${address}/${gate.width.length}`)),
+    );
+  }
+  return found;
+}
+
+function gateOf(lists: readonly RecentList[]): RecentList {
+  const gate = lists.at(-1);
+  if (gate === undefined) throw new RangeError('connections must be at least 1');
+  return gate;
 }
 
 function requireExpressible({ name, connections }: Service): void {
@@ -198,8 +233,4 @@ function requireExpressible({ name, connections }: Service): void {
     'ERR_FIREWALL_UNSUPPORTED',
     `service ${name}: iptables admits at most ${MOST_CONNECTIONS} connections per knock, got ${connections} (or say unlimited)`,
   );
-}
-
-async function removeRules(tables: Tables, state: FilterState): Promise<void> {
-  if (state.present.length > 0 || state.jumps.length > 0) await changeFilter(tables, teardownText(state));
 }

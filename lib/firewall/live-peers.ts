@@ -11,11 +11,14 @@ export interface LivePeer {
   readonly address: string;
   readonly port: number;
   readonly localPort: number;
+  /** Its handshake is not complete yet. */
+  readonly halfOpen: boolean;
 }
 
 const ADDRESS = /^([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4})$/u;
 /** States without a peer that still talks: TIME_WAIT, CLOSE, LISTEN. */
 const NOT_LIVE = new Set(['06', '07', '0A']);
+const SYN_RECEIVED = '03';
 
 /** The peers of all live connections to one of `ports`. */
 export async function livePeers(ports: ReadonlySet<number>): Promise<readonly LivePeer[]> {
@@ -39,6 +42,7 @@ export function parsePeers(table: string): LivePeer[] {
         address: formatAddress(address),
         port: parseInt(there[2] ?? '', 16),
         localPort: parseInt(here[2] ?? '', 16),
+        halfOpen: state === SYN_RECEIVED,
       },
     ];
   });

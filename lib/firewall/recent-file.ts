@@ -4,20 +4,23 @@
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { formatAddress, parseAddress } from '../address.ts';
 import { KnockError, messageOf, systemCode } from '../errors.ts';
+import type { RecentList } from './iptables-lists.ts';
 
-/** Ways to change and read the lists. */
+/** Ways to change and read the lists. A prefix is written and read as its first address. */
 export interface RecentLists {
   /** Adds the address, or gives it a fresh time. */
-  add(list: string, source: string): Promise<void>;
+  add(list: RecentList, address: string): Promise<void>;
   /** Removes the address; an absent one is no error. */
-  remove(list: string, source: string): Promise<void>;
+  remove(list: RecentList, address: string): Promise<void>;
   /** Canonical text of every address in the list. */
-  read(list: string): Promise<readonly string[]>;
-  clear(list: string): Promise<void>;
+  read(list: RecentList): Promise<readonly string[]>;
+  clear(list: RecentList): Promise<void>;
   /** How many addresses a list holds before the kernel pushes out the oldest. */
   limit(): number;
   /** Rules that this way of writing needs in a family's filter table. */
-  rules(family: 4 | 6): readonly string[];
+  rules(family: 4 | 6, lists: readonly RecentList[]): readonly string[];
+  /** Says which lists the rules name from now on. */
+  keep(lists: readonly RecentList[]): void;
   close(): Promise<void>;
 }
 
@@ -27,12 +30,14 @@ const LIMIT = '/sys/module/xt_recent/parameters/ip_list_tot';
 /** Lists that are written through /proc, which only the root of the host's own user namespace may do. */
 export function fileLists(): RecentLists {
   return {
-    add: (list, source) => write(list, `+${source}`),
-    remove: (list, source) => write(list, `-${source}`),
-    read: (list) => Promise.resolve(readList(list)),
-    clear: (list) => write(list, '/'),
+    // The kernel applies a list's mask to packets, not to what is written here.
+    add: ({ name }, address) => write(name, `+${address}`),
+    remove: ({ name }, address) => write(name, `-${address}`),
+    read: ({ name }) => Promise.resolve(readList(name)),
+    clear: ({ name }) => write(name, '/'),
     limit: listLimit,
     rules: () => [],
+    keep: () => undefined,
     close: () => Promise.resolve(),
   };
 }

@@ -4,62 +4,79 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { KnockError, systemCode } from '../errors.ts';
+import { nameOf, type RecentList } from './iptables-lists.ts';
 import { listLimit, readList, type RecentLists } from './recent-file.ts';
 
 export const NOTE = 'PK-NOTE';
-/** Destination ports name the list: FIRST + 2i adds to list i, the next one removes. Nothing is ever sent there. */
+/** Destination ports name the list: FIRST + 2i adds to the list in slot i, the next one removes. Nothing is ever sent there. */
 const FIRST_PORT = 1024;
 
 /** Lists that are written by datagrams. */
-export async function noteLists(lists: readonly string[]): Promise<RecentLists> {
+export async function noteLists(): Promise<RecentLists> {
   const sockets = { 4: await bind('udp4', '0.0.0.0'), 6: await bind('udp6', '::') };
+  // The first address of a prefix may be a link's broadcast address, and nothing is really sent there.
+  sockets[4].setBroadcast(true);
+  const slots: (string | null)[] = [];
 
-  const send = async (list: string, offset: 0 | 1, source: string): Promise<void> => {
-    const socket = sockets[source.includes(':') ? 6 : 4];
-    const port = FIRST_PORT + 2 * lists.indexOf(list) + offset;
+  const slotOf = (name: string): number => {
+    const at = slots.indexOf(name);
+    if (at >= 0) return at;
+    const free = slots.indexOf(null);
+    if (free < 0) return slots.push(name) - 1;
+    slots[free] = name;
+    return free;
+  };
+  const send = async ({ name }: RecentList, offset: 0 | 1, address: string): Promise<void> => {
+    const socket = sockets[address.includes(':') ? 6 : 4];
+    const port = FIRST_PORT + 2 * slotOf(name) + offset;
     await new Promise<void>((resolve, reject) => {
-      socket.send('', port, source, (error) => {
+      socket.send('', port, address, (error) => {
         // The rule that noted the address dropped the datagram, and the kernel calls that EPERM.
         if (error === null || systemCode(error) === 'EPERM') resolve();
         else
           reject(
-            new KnockError('ERR_FIREWALL_COMMAND', `${source} cannot be noted: ${error.message}`, {
+            new KnockError('ERR_FIREWALL_COMMAND', `${address} cannot be noted: ${error.message}`, {
               cause: error,
             }),
           );
       });
     });
-    if (readList(list).includes(source) !== (offset === 0)) {
+    if (readList(name).includes(address) !== (offset === 0)) {
       throw new KnockError(
         'ERR_FIREWALL_COMMAND',
-        `kernel list ${list} did not take ${source} (are our rules still there?)`,
+        `kernel list ${name} did not take ${address} (are our rules still there?)`,
       );
     }
   };
-  const remove = (list: string, source: string): Promise<void> => send(list, 1, source);
+  const remove = (list: RecentList, address: string): Promise<void> => send(list, 1, address);
 
   return {
-    add: (list, source) => send(list, 0, source),
+    add: (list, address) => send(list, 0, address),
     remove,
-    read: (list) => Promise.resolve(readList(list)),
+    read: ({ name }) => Promise.resolve(readList(name)),
     async clear(list) {
-      for (const source of readList(list)) await remove(list, source);
+      for (const address of readList(list.name)) await remove(list, address);
     },
     limit: listLimit,
-    rules(family) {
+    rules(family, lists) {
       const from = `-p udp --sport ${sockets[family].address().port}`;
+      const own = lists.filter(({ width }) => width === null || width.family === family);
       return [
         `:${NOTE} - [0:0]`,
-        ...lists.flatMap((list, i) =>
+        ...own.flatMap((list) =>
           ['--set', '--remove'].map(
             (action, offset) =>
-              `-A ${NOTE} -p udp --dport ${FIRST_PORT + 2 * i + offset} -m recent --name ${list} ${action} --rdest`,
+              `-A ${NOTE} -p udp --dport ${FIRST_PORT + 2 * slotOf(list.name) + offset} -m recent ${nameOf(list)} ${action} --rdest`,
           ),
         ),
         `-A ${NOTE} -j DROP`,
         // Only root's datagrams: another user must not open ports by binding our source port.
         `-I OUTPUT 1 ${from} -m owner --uid-owner 0 -j ${NOTE}`,
       ];
+    },
+    keep(lists) {
+      const names = new Set(lists.map(({ name }) => name));
+      for (const [i, name] of slots.entries()) if (name !== null && !names.has(name)) slots[i] = null;
     },
     async close() {
       await Promise.all(Object.values(sockets).map((socket) => closed(socket)));

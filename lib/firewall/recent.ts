@@ -5,8 +5,8 @@ import { fileLists, type RecentLists } from './recent-file.ts';
 import { noteLists } from './recent-note.ts';
 
 /** The way that works here: by file, or in a user namespace, whose root does not own /proc, by packet. */
-export async function kernelLists(lists: readonly string[]): Promise<RecentLists> {
-  return inUserNamespace() ? noteLists(lists) : fileLists();
+export async function kernelLists(): Promise<RecentLists> {
+  return inUserNamespace() ? noteLists() : fileLists();
 }
 
 /** user_namespaces(7): our root is another user outside. */

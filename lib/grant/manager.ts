@@ -2,9 +2,11 @@
 // The kernel ends it whatever happens here; this is the bookkeeping that reports it and cleans up behind it.
 // All changes of the firewall go through one queue, so that two of them never overtake each other.
 
-import { randomBytes } from 'node:crypto';
 import type { Clock } from '../clock.ts';
-import type { FirewallDriver, Grant, Opening, Service } from '../firewall/driver.ts';
+import { isSameService, type DriverContext, type FirewallDriver } from '../firewall/driver.ts';
+import type { Grant, Service } from '../firewall/driver.ts';
+import { grantOf, keyOf, type IssueRequest, type RevokeRequest } from './request.ts';
+import { SpentGrants } from './spent.ts';
 
 /** How a grant ended. `superseded`: the same client address knocked again for the same service. */
 export type CloseReason = 'used' | 'expired' | 'revoked' | 'superseded';
@@ -13,12 +15,6 @@ export interface GrantEvents {
   closed(grant: Grant, reason: CloseReason): void;
   /** The firewall failed outside of an issue() call; the kernel still ends what was open. */
   failed(error: unknown): void;
-}
-
-export interface IssueRequest {
-  readonly client: string;
-  readonly source: string;
-  readonly services: readonly string[];
 }
 
 interface Held {
@@ -32,16 +28,18 @@ const POLL_MS = 250;
 /** Keeps the open grants. */
 export class GrantManager {
   readonly #driver: FirewallDriver;
-  readonly #services: ReadonlyMap<string, Service>;
+  #services: ReadonlyMap<string, Service>;
   readonly #clock: Clock;
   readonly #events: GrantEvents;
-  /** By service and source: the kernel knows only these, so there is one grant for both at a time. */
+  readonly #spent: SpentGrants;
+  /**
+   * By service and source text: the kernel knows only these, so there is one grant for both at a time. A grant for a
+   * prefix and one for an address in it are two; the driver spends the address's first, and lists what is left.
+   */
   readonly #held = new Map<string, Held>();
   #queue: Promise<unknown> = Promise.resolve();
   #cancelPoll: (() => void) | null = null;
   #stopped = false;
-  /** A firewall that cannot be asked is reported once, not four times a second. */
-  #listFailed = false;
 
   constructor(options: {
     readonly driver: FirewallDriver;
@@ -53,6 +51,9 @@ export class GrantManager {
     this.#services = new Map(options.services.map((service) => [service.name, service]));
     this.#clock = options.clock;
     this.#events = options.events;
+    this.#spent = new SpentGrants(options.driver, (error) => {
+      options.events.failed(error);
+    });
   }
 
   get open(): readonly Grant[] {
@@ -60,7 +61,7 @@ export class GrantManager {
   }
 
   /**
-   * Opens all the services or none; none, and no error, once stop() was called.
+   * Opens all the services or none; none, and no error, once stop() was called, or when `until` has passed.
    *
    * @throws what the driver threw, after closing what had been opened
    */
@@ -78,6 +79,27 @@ export class GrantManager {
     });
   }
 
+  /**
+   * Takes back the client's grants of these services, whatever their source; resolves to those that were still open.
+   *
+   * @throws what the driver threw, after trying all of them
+   */
+  revokeAll(request: RevokeRequest): Promise<readonly Grant[]> {
+    return this.#inTurn(() => this.#revokeAll(request));
+  }
+
+  /**
+   * Sets up another list of services. Grants of those that stay the same stay; the others are gone, and reported as
+   * revoked.
+   *
+   * @throws what the driver threw; the earlier services are set up then, and no grant is lost
+   */
+  update(services: readonly Service[], context: DriverContext): Promise<void> {
+    return this.#inTurn(async () => {
+      if (!this.#stopped) await this.#update(services, context);
+    });
+  }
+
   /** Forgets the timers. Open grants stay with the kernel, which ends them. */
   async stop(): Promise<void> {
     this.#stopped = true;
@@ -87,8 +109,11 @@ export class GrantManager {
     this.#held.clear();
   }
 
-  async #issue({ client, source, services }: IssueRequest): Promise<readonly Grant[]> {
-    const grants = services.map((name) => this.#grantFor(name, client, source));
+  async #issue(request: IssueRequest): Promise<readonly Grant[]> {
+    const services = request.services.map((name) => this.#serviceOf(name));
+    const now = this.#clock.now();
+    if ((request.until ?? Infinity) <= now) return [];
+    const grants = services.map((service) => grantOf(service, request, now));
     // An earlier grant that was spent a moment ago was used, not superseded.
     if (grants.some((grant) => this.#held.has(keyOf(grant)))) await this.#reportUsed();
     const opened: Grant[] = [];
@@ -106,13 +131,10 @@ export class GrantManager {
     return grants;
   }
 
-  #grantFor(name: string, client: string, source: string): Grant {
+  #serviceOf(name: string): Service {
     const service = this.#services.get(name);
     if (service === undefined) throw new RangeError(`service must be configured, got '${name}'`);
-    const { protocol, port, openForMs, connections } = service;
-    const id = randomBytes(8).toString('hex');
-    const openUntil = this.#clock.now() + openForMs;
-    return { id, client, source, service: name, protocol, port, openUntil, connections };
+    return service;
   }
 
   #hold(grant: Grant): void {
@@ -121,23 +143,50 @@ export class GrantManager {
     const key = keyOf(grant);
     const earlier = this.#held.get(key);
     earlier?.cancel();
-    const openForMs = grant.openUntil - this.#clock.now();
-    const held: Held = {
-      grant,
-      cancel: this.#clock.after(openForMs, () => {
-        this.#background(() => this.#expire(held));
-      }),
+    const end = (): void => {
+      this.#background(() => this.#expire(held));
     };
+    const held: Held = { grant, cancel: this.#clock.after(grant.openUntil - this.#clock.now(), end) };
     this.#held.set(key, held);
     if (earlier !== undefined) this.#events.closed(earlier.grant, 'superseded');
     this.#poll();
+  }
+
+  async #revokeAll({ client, services }: RevokeRequest): Promise<readonly Grant[]> {
+    const isMeant = ({ grant }: Held): boolean => grant.client === client && services.includes(grant.service);
+    await this.#reportUsed();
+    const revoked: Grant[] = [];
+    const failures: unknown[] = [];
+    for (const held of [...this.#held.values()].filter(isMeant)) {
+      try {
+        await this.#end(held, 'revoked');
+        revoked.push(held.grant);
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+    return revoked;
+  }
+
+  async #update(services: readonly Service[], context: DriverContext): Promise<void> {
+    // What was spent before was used, whatever becomes of its service.
+    await this.#reportUsed();
+    await this.#driver.setup(services, context);
+    const earlier = this.#services;
+    this.#services = new Map(services.map((service) => [service.name, service]));
+    for (const held of [...this.#held.values()]) {
+      const { service } = held.grant;
+      if (!isSameService(earlier.get(service), this.#services.get(service))) this.#forget(held, 'revoked');
+    }
   }
 
   async #expire(held: Held): Promise<void> {
     if (this.#held.get(keyOf(held.grant)) !== held) return;
     await this.#reportUsed();
     if (this.#held.get(keyOf(held.grant)) !== held) return;
-    // The kernel has ended it already; a driver that cannot clean up behind it must not keep it in our books.
+    // Most often the kernel has ended it already; one that ends before its service's time ends here. A driver that
+    // cannot must not keep it in our books: the kernel still has the service's time.
     await this.#driver.close(held.grant).catch((error: unknown) => {
       this.#events.failed(error);
     });
@@ -166,21 +215,9 @@ export class GrantManager {
     });
   }
 
-  /** Whatever we hold and the firewall no longer lists was spent by a connection. */
   async #reportUsed(): Promise<void> {
-    let listed: readonly Opening[];
-    try {
-      listed = await this.#driver.list();
-      this.#listFailed = false;
-    } catch (error) {
-      if (!this.#listFailed) this.#events.failed(error);
-      this.#listFailed = true;
-      return;
-    }
-    const open = new Set(listed.map(keyOf));
-    for (const held of [...this.#held.values()]) {
-      if (!open.has(keyOf(held.grant))) this.#forget(held, 'used');
-    }
+    if (this.#held.size === 0) return;
+    for (const held of await this.#spent.among(this.#held.values())) this.#forget(held, 'used');
   }
 
   async #closeQuietly(grant: Grant): Promise<void> {
@@ -207,8 +244,4 @@ export class GrantManager {
     this.#queue = turn.catch(() => undefined);
     return turn;
   }
-}
-
-function keyOf({ service, source }: { readonly service: string; readonly source: string }): string {
-  return `${service} ${source}`;
 }

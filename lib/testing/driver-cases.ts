@@ -1,31 +1,9 @@
 // The cases of driver-suite.ts: the contract's own, and those for drivers whose connections or clock can be tried.
 
 import assert from 'node:assert/strict';
-import { isKnockError } from '../errors.ts';
-import type { FirewallDriver, Grant, Opening, Service } from '../firewall/driver.ts';
+import type { FirewallDriver, Opening } from '../firewall/driver.ts';
+import { assertKnockError, assertOpen, GRACE_MS, MANY, type DriverCase } from './driver-bench.ts';
 import type { DriverSuiteOptions } from './driver-suite.ts';
-
-/** What a case works with. */
-export interface DriverBench<D extends FirewallDriver> {
-  readonly driver: D;
-  readonly services: readonly Service[];
-  readonly first: Service;
-  readonly second: Service;
-  readonly here: string;
-  readonly there: string;
-  readonly setup: () => Promise<void>;
-  readonly grant: (service: Service, source: string) => Grant;
-}
-
-export interface DriverCase<D extends FirewallDriver> {
-  readonly title: string;
-  readonly body: (bench: DriverBench<D>) => Promise<void>;
-}
-
-/** How late an opening may end. */
-const GRACE_MS = 1000;
-/** For a service that admits any number of connections. */
-const MANY = 3;
 
 export function contractCases<D extends FirewallDriver>(): DriverCase<D>[] {
   return [
@@ -233,18 +211,4 @@ export function expiryCases<D extends FirewallDriver>({
       },
     },
   ];
-}
-
-async function assertOpen(driver: FirewallDriver, expected: readonly Opening[]): Promise<void> {
-  const text = (openings: readonly Opening[]): string[] =>
-    openings.map(({ service, source }) => `${service} ${source}`).sort();
-  assert.deepEqual(text(await driver.list()), text(expected));
-}
-
-async function assertKnockError(promise: Promise<void>): Promise<void> {
-  await assert.rejects(promise, (error) => {
-    assert.ok(isKnockError(error), `not a KnockError: ${String(error)}`);
-    assert.match(error.code, /^ERR_FIREWALL_/u);
-    return true;
-  });
 }

@@ -1,9 +1,13 @@
 // What every firewall driver must do, as cases for any test runner. Only what the contract of firewall/driver.ts says;
 // where connections can be tried or time can pass, the cases that need it are added.
 
+import { formatPrefix, parseAddress, parsePrefix, prefixContains } from '../address.ts';
 import type { FirewallDriver, Grant, Service } from '../firewall/driver.ts';
 import type { ConformanceCase } from './case.ts';
-import { connectionCases, contractCases, expiryCases, type DriverCase } from './driver-cases.ts';
+import { againCases } from './driver-again-cases.ts';
+import type { DriverCase } from './driver-bench.ts';
+import { connectionCases, contractCases, expiryCases } from './driver-cases.ts';
+import { noPrefixCases, prefixCases } from './driver-prefix-cases.ts';
 
 /** {@link driverConformance}'s options; `D` is the driver's own type. */
 export interface DriverSuiteOptions<D extends FirewallDriver> {
@@ -21,6 +25,13 @@ export interface DriverSuiteOptions<D extends FirewallDriver> {
   readonly services?: readonly Service[];
   /** Two sources, by default one of IPv4 and one of IPv6. */
   readonly sources?: readonly [string, string];
+  /**
+   * Prefixes in canonical text, the first around the first source and without the second, and the other way round; by
+   * default the /24 and the /56 around them. `false`: the driver cannot open to a prefix, and must say so.
+   */
+  readonly prefixes?: readonly [string, string] | false;
+  /** A service that the driver must refuse at set-up, where there is one. */
+  readonly refused?: Service;
 }
 
 const OPEN_FOR_MS = 3000;
@@ -30,6 +41,7 @@ const SERVICES: readonly Service[] = [
   { name: 'tunnel', protocol: 'udp', port: 5353, openForMs: OPEN_FOR_MS, connections: 'unlimited' },
 ];
 const SOURCES = ['192.0.2.7', '2001:db8::7'] as const;
+
 /**
  * The cases that a {@link FirewallDriver} must pass.
  * @example
@@ -38,7 +50,13 @@ const SOURCES = ['192.0.2.7', '2001:db8::7'] as const;
 export function driverConformance<D extends FirewallDriver>(
   options: DriverSuiteOptions<D>,
 ): ConformanceCase[] {
-  const cases = [...contractCases<D>(), ...connectionCases(options), ...expiryCases(options)];
+  const cases = [
+    ...contractCases<D>(),
+    ...connectionCases(options),
+    ...expiryCases(options),
+    ...(options.prefixes === false ? noPrefixCases<D>() : prefixCases(options)),
+    ...againCases(options),
+  ];
   return cases.map(({ title, body }) => ({ title, run: () => withBench(options, body) }));
 }
 
@@ -50,6 +68,7 @@ async function withBench<D extends FirewallDriver>(
   const [first, second] = services;
   if (first === undefined || second === undefined) throw new RangeError('services must be at least two');
   const [here, there] = options.sources ?? SOURCES;
+  const around = aroundOf([here, there], options.prefixes);
   const driver = await options.make();
   let count = 0;
   const grant = (service: Service, source: string): Grant => {
@@ -67,11 +86,37 @@ async function withBench<D extends FirewallDriver>(
       connections,
     };
   };
-  const setup = (): Promise<void> => driver.setup(services, { warning: () => undefined });
+  const setup = (wanted = services): Promise<void> => driver.setup(wanted, { warning: () => undefined });
   try {
-    await body({ driver, services, first, second, here, there, setup, grant });
+    await body({ driver, services, first, second, here, there, around, setup, grant });
   } finally {
     await driver.teardown();
     await options.dispose?.(driver);
   }
+}
+
+function aroundOf(
+  [here, there]: readonly [string, string],
+  prefixes: readonly [string, string] | false | undefined,
+): readonly [string, string] | null {
+  if (prefixes === false) return null;
+  const around = prefixes ?? ([wide(here), wide(there)] as const);
+  if (
+    holds(around[0], here) &&
+    holds(around[1], there) &&
+    !holds(around[0], there) &&
+    !holds(around[1], here)
+  )
+    return around;
+  throw new RangeError('prefixes must hold one source each and not the other (say which, or false)');
+}
+
+function wide(source: string): string {
+  const address = parseAddress(source);
+  return address === null ? source : formatPrefix({ address, length: address.family === 4 ? 24 : 56 });
+}
+
+function holds(prefix: string, source: string): boolean {
+  const [outer, address] = [parsePrefix(prefix), parseAddress(source)];
+  return outer !== null && address !== null && prefixContains(outer, address);
 }

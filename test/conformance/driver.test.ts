@@ -1,7 +1,8 @@
 // Drivers that need no root against the suite that every driver must pass, and the suite against drivers that are wrong.
 
 import assert from 'node:assert/strict';
-import type { FirewallDriver, Service } from '../../lib/firewall/driver.ts';
+import { KnockError } from '../../lib/errors.ts';
+import type { FirewallDriver, Grant, Service } from '../../lib/firewall/driver.ts';
 import { gate } from '../../lib/firewall/gate.ts';
 import { mock } from '../../lib/firewall/mock.ts';
 import { virtualClock } from '../../lib/testing/clock.ts';
@@ -33,6 +34,8 @@ describe('gate, as a firewall driver', () => {
   const cases = driverConformance({
     services,
     sources: ['127.0.0.1', '127.0.0.2'],
+    prefixes: ['127.0.0.0/31', '127.0.0.2/31'],
+    refused: { name: 'dns', protocol: 'udp', port: 53, openForMs: 3000, connections: 1 },
     make: async () => {
       clock = virtualClock();
       greeters = new Map();
@@ -53,7 +56,46 @@ describe('gate, as a firewall driver', () => {
   for (const { title, run } of cases) it(title, run);
 });
 
+describe('a driver that cannot open to a prefix', () => {
+  const refusing = (): FirewallDriver => {
+    const good = mock();
+    const open = (grant: Grant): Promise<void> =>
+      grant.source.includes('/')
+        ? Promise.reject(new KnockError('ERR_FIREWALL_UNSUPPORTED', 'addresses only'))
+        : good.open(grant);
+    return Object.assign(Object.create(good) as FirewallDriver, { open });
+  };
+  const cases = driverConformance({ make: () => Promise.resolve(refusing()), prefixes: false });
+  for (const { title, run } of cases) it(title, run);
+
+  it('fails the cases of one that can, and one that opens anyway fails its case', async () => {
+    for (const [make, prefixes] of [
+      [refusing, undefined],
+      [mock, false],
+    ] as const) {
+      const options = { make: () => Promise.resolve(make()), ...(prefixes === false && { prefixes }) };
+      const results = await Promise.allSettled(driverConformance(options).map(({ run }) => run()));
+      assert.ok(results.some(({ status }) => status === 'rejected'));
+    }
+  });
+});
+
 describe('driverConformance', () => {
+  for (const prefixes of [
+    ['192.0.2.0/24', '192.0.2.0/24'],
+    ['192.0.3.0/24', '2001:db8::/56'],
+    ['192.0.2.0/24', '2001:db9::/56'],
+    ['192.0.2.0/24', 'nonsense'],
+  ] as const) {
+    it(`refuses to try the prefixes ${prefixes.join(' and ')} for its sources`, async () => {
+      const [one] = driverConformance({ make: () => Promise.resolve(mock()), prefixes });
+      await assert.rejects(one?.run() ?? Promise.resolve(), {
+        name: 'RangeError',
+        message: /^prefixes must/u,
+      });
+    });
+  }
+
   const broken: readonly [what: string, make: (good: FirewallDriver) => Partial<FirewallDriver>][] = [
     ['opens nothing', () => ({ open: () => Promise.resolve() })],
     ['lists nothing', () => ({ list: () => Promise.resolve([]) })],
@@ -61,6 +103,16 @@ describe('driverConformance', () => {
     ['tears nothing down', () => ({ teardown: () => Promise.resolve() })],
     ['closes by service alone', (good) => ({ close: (grant) => closeAll(good, grant.service) })],
     ['rejects with another error', () => ({ open: () => Promise.reject(new Error('no')) })],
+    [
+      'takes a prefix for its first address',
+      (good) => ({ open: (grant) => good.open(withoutLength(grant)) }),
+    ],
+    ['forgets what is open at a second set-up', (good) => ({ setup: (...args) => setUpAnew(good, args) })],
+    ['keeps everything open at a second set-up', (good) => ({ setup: onlyFirst(good) })],
+    [
+      'keeps nothing of the services that a second set-up changes but their names',
+      (good) => ({ setup: (services, context) => good.setup(services.map(plain), context) }),
+    ],
   ];
   for (const [what, change] of broken) {
     it(`fails a driver that ${what}`, async () => {
@@ -73,6 +125,27 @@ describe('driverConformance', () => {
     });
   }
 });
+
+function withoutLength(grant: Grant): Grant {
+  return { ...grant, source: grant.source.replace(/\/.*/u, '') };
+}
+
+async function setUpAnew(good: FirewallDriver, args: Parameters<FirewallDriver['setup']>): Promise<void> {
+  await good.teardown();
+  await good.setup(...args);
+}
+
+function onlyFirst(good: FirewallDriver): FirewallDriver['setup'] {
+  let done = false;
+  return async (...args) => {
+    if (!done) await good.setup(...args);
+    done = true;
+  };
+}
+
+function plain(service: Service): Service {
+  return { ...service, connections: 1 };
+}
 
 async function closeAll(driver: FirewallDriver, service: string): Promise<void> {
   for (const opening of await driver.list()) {

@@ -229,6 +229,49 @@ describe('gate', () => {
     assert.equal(greeter.seen, 0);
   });
 
+  // The server listens on ::, so IPv4 comes to it as ::ffff:127.0.0.1.
+  it('admits the addresses of a prefix, however the socket writes them, and counts them as one', async () => {
+    const driver = await guarded();
+    await driver.open(grantOf({ source: '127.0.0.0/30', connections: 2 }));
+    const outcomes: boolean[] = [];
+    for (const source of ['127.0.0.4', '::1', '127.0.0.1', '127.0.0.3', '127.0.0.2'])
+      outcomes.push((await greeter.visit(source)).greeted);
+    assert.deepEqual(outcomes, [false, false, true, true, false]);
+    assert.deepEqual(await driver.list(), []);
+  });
+
+  it('keeps its guard, its grants and its connections through a second set-up', async () => {
+    const driver = await guarded();
+    const { emit } = greeter.server;
+    await driver.open(grantOf({ connections: 2 }));
+    const { echoes } = await greeter.visit('127.0.0.1');
+    await driver.setup([{ ...SSH, openForMs: 1000 }], CONTEXT);
+    assert.equal(greeter.server.emit, emit);
+    assert.equal(await echoes(), true);
+    assert.equal((await greeter.visit('127.0.0.2')).greeted, false);
+    assert.equal((await greeter.visit('127.0.0.1')).greeted, true);
+    assert.equal((await greeter.visit('127.0.0.1')).greeted, false);
+  });
+
+  it('gives a server back whose service a second set-up leaves out, with its connections', async () => {
+    const other = await GreetingServer.listen('127.0.0.1');
+    try {
+      const driver = gate({ ssh: greeter.server, web: other.server }, { clock });
+      await driver.setup([SSH, WEB], CONTEXT);
+      await driver.open(grantOf());
+      const { echoes } = await greeter.visit('127.0.0.1');
+      await driver.setup([WEB], CONTEXT);
+      assert.equal(Object.hasOwn(greeter.server, 'emit'), false);
+      assert.equal(await echoes(), true);
+      assert.equal((await greeter.visit('127.0.0.1')).greeted, true);
+      assert.equal((await other.visit('127.0.0.1')).greeted, false);
+      await driver.setup([SSH, WEB], CONTEXT);
+      assert.equal((await greeter.visit('127.0.0.1')).greeted, false);
+    } finally {
+      await other.close();
+    }
+  });
+
   const refused: readonly [what: string, services: readonly Service[]][] = [
     ['a UDP service', [{ ...SSH, protocol: 'udp' }]],
     ['two services for one server', [SSH, WEB]],

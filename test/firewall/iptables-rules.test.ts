@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import type { Service } from '../../lib/firewall/driver.ts';
-import { listsOf, OURS, setupText, teardownText, type Ruleset } from '../../lib/firewall/iptables-rules.ts';
+import { listGroups, type Width } from '../../lib/firewall/iptables-lists.ts';
+import { OURS, setupText, teardownText, type Ruleset } from '../../lib/firewall/iptables-rules.ts';
 
 const SSH: Service = { name: 'ssh', protocol: 'tcp', port: 22, openForMs: 30_000, connections: 1 };
 const WEB: Service = { name: 'web', protocol: 'tcp', port: 443, openForMs: 1500, connections: 3 };
@@ -25,9 +26,23 @@ const VPN: Service = {
 };
 const ALL = [SSH, WEB, ADMIN, DNS, VPN];
 
+const V4: readonly Width[] = [{ family: 4, length: 24 }];
+const V6: readonly Width[] = [
+  { family: 6, length: 56 },
+  { family: 6, length: 64 },
+];
+
 const GOLDEN: Ruleset = {
+  family: 4,
   services: ALL,
-  peers: [{ family: 4, address: '192.0.2.7', port: 50_000, localPort: 22 }],
+  widths: new Map([
+    ['ssh', [...V4, { family: 4, length: 28 }, ...V6]],
+    ['web', V4],
+    ['admin', [...V6, ...V4]],
+    ['dns', V4],
+    ['vpn', [{ family: 4, length: 31 }]],
+  ]),
+  peers: [{ family: 4, address: '192.0.2.7', port: 50_000, localPort: 22, halfOpen: false }],
   shut: { tcp: { rejectWith: 'tcp-reset' }, udp: 'drop' },
   present: [],
   jumps: [],
@@ -92,23 +107,80 @@ describe('setupText', () => {
 
   it('spends one list entry per connection, each in the rule that admits it', () => {
     for (const service of [SSH, WEB, DNS]) {
-      const lists = listsOf(service);
-      assert.equal(lists.length, service.connections);
+      const widths = (GOLDEN.widths.get(service.name) ?? []).filter(({ family }) => family === 4);
+      const lists = listGroups(service, widths)
+        .flat()
+        .map(({ name }) => name);
+      assert.equal(lists.length, Number(service.connections) * (1 + widths.length));
       const rules = chain(`PK-${service.protocol}-${service.port}`).filter((rule) =>
         rule.includes('--remove'),
       );
       assert.deepEqual(
-        rules.map((rule) => /--name (\S+) --remove -j PK-OPEN$/u.exec(rule)?.[1]),
+        rules.map((rule) => /--name (\S+) (?:--mask \S+ )?--remove -j PK-OPEN$/u.exec(rule)?.[1]),
         lists,
       );
       // No entry is spent that has run out of time.
       for (const rule of rules)
-        assert.match(rule, /--name (\S+) --rcheck --seconds \d+ -m recent --name \1 --remove/u);
+        assert.match(
+          rule,
+          /--name (\S+ (?:--mask \S+ )?)--rcheck --seconds \d+ -m recent --name \1--remove/u,
+        );
     }
     assert.equal(
       linesOf({ services: [ADMIN, VPN] }).some((line) => line.includes('--remove')),
       false,
     );
+  });
+
+  it('gives every rule that names a list its one mask, and each family lists of its own', () => {
+    const names: string[] = [];
+    for (const [family, masks] of [
+      [4, { 24: '255.255.255.0', 28: '255.255.255.240', 31: '255.255.255.254' }],
+      [6, { 56: 'ffff:ffff:ffff:ff00::', 64: 'ffff:ffff:ffff:ffff::' }],
+    ] as const) {
+      for (const line of linesOf({ family })) {
+        for (const [, name = '', mask] of line.matchAll(/--name (\S+)(?: --mask (\S+))?/gu)) {
+          const [, own, length] = /-v(\d)p(\d+)$/u.exec(name) ?? [];
+          if (own !== undefined) assert.equal(Number(own), family, line);
+          assert.equal(mask, Object.entries(masks).find(([key]) => key === length)?.[1], line);
+          names.push(name);
+        }
+      }
+    }
+    assert.ok(names.includes('portknock-tcp-22-1-v6p64') && names.includes('portknock-udp-51820-1-v4p31'));
+  });
+
+  it('spends an address before a prefix, and a longer prefix before a shorter one', () => {
+    for (const [family, suffixes] of [
+      [4, ['', '-v4p28', '-v4p24']],
+      [6, ['', '-v6p64', '-v6p56']],
+    ] as const) {
+      const lines = linesOf({ family });
+      const spends = chain('PK-tcp-22', lines).flatMap(
+        (rule) => /--name (\S+) (?:--mask \S+ )?--remove/u.exec(rule)?.[1] ?? [],
+      );
+      assert.deepEqual(
+        spends,
+        suffixes.map((suffix) => `portknock-tcp-22-1${suffix}`),
+      );
+    }
+  });
+
+  it('has as many rules a service as its head says', () => {
+    for (const service of ALL) {
+      for (const widths of [[], V6, [...V6, { family: 6, length: 60 } as const]]) {
+        const lines = linesOf({ family: 6, widths: new Map([[service.name, widths]]) });
+        const n = service.connections === 'unlimited' ? 1 : service.connections;
+        const [base, more] =
+          service.protocol === 'udp'
+            ? [n + 2, n]
+            : service.connections === 'unlimited'
+              ? [5, 2]
+              : [n + 7, n + 1];
+        const rules = chain(`PK-${service.protocol}-${service.port}`, lines);
+        assert.equal(rules.length, base + more * widths.length, `${service.name} ${widths.length}`);
+      }
+    }
   });
 
   it('rounds times up to whole seconds, at least one', () => {
@@ -128,8 +200,8 @@ describe('setupText', () => {
 
   it('lets connections that are there go on, and gives no SYN the benefit', () => {
     const peers = [
-      { family: 4, address: '192.0.2.7', port: 50_000, localPort: 22 },
-      { family: 4, address: '192.0.2.8', port: 50_001, localPort: 443 },
+      { family: 4, address: '192.0.2.7', port: 50_000, localPort: 22, halfOpen: false },
+      { family: 4, address: '192.0.2.8', port: 50_001, localPort: 443, halfOpen: false },
     ] as const;
     const lines = linesOf({ peers });
     assert.deepEqual(chain('PK-ADOPT', lines), [

@@ -22,8 +22,8 @@ describe('parsePeers', () => {
 
   it('reads IPv4 connections', () => {
     assert.deepEqual(parsePeers(table('0101A8C0:0016 070200C0:C350 01', '0100007F:1F90 0100007F:FFFF 08')), [
-      { family: 4, address: '192.0.2.7', port: 50_000, localPort: 22 },
-      { family: 4, address: '127.0.0.1', port: 65_535, localPort: 8080 },
+      { family: 4, address: '192.0.2.7', port: 50_000, localPort: 22, halfOpen: false },
+      { family: 4, address: '127.0.0.1', port: 65_535, localPort: 8080, halfOpen: false },
     ]);
   });
 
@@ -31,7 +31,7 @@ describe('parsePeers', () => {
     const own = 'B80D0120000000000000000001000000';
     const peer = 'B80D0120070001000000000007000000';
     assert.deepEqual(parsePeers(table(`${own}:01BB ${peer}:0400 01`)), [
-      { family: 6, address: '2001:db8:1:7::7', port: 1024, localPort: 443 },
+      { family: 6, address: '2001:db8:1:7::7', port: 1024, localPort: 443, halfOpen: false },
     ]);
   });
 
@@ -39,7 +39,7 @@ describe('parsePeers', () => {
     const own = '0000000000000000FFFF00000101A8C0';
     const peer = '0000000000000000FFFF0000070200C0';
     assert.deepEqual(parsePeers(table(`${own}:0016 ${peer}:C350 01`)), [
-      { family: 4, address: '192.0.2.7', port: 50_000, localPort: 22 },
+      { family: 4, address: '192.0.2.7', port: 50_000, localPort: 22, halfOpen: false },
     ]);
   });
 
@@ -53,6 +53,13 @@ describe('parsePeers', () => {
       parsePeers(table(...rows)).map(({ port }) => states[port - 1000]),
       ['01', '02', '03', '04', '05', '08', '09', '0B'],
     );
+  });
+
+  it('tells which have not finished their handshake', () => {
+    const [open, half] = parsePeers(
+      table('0101A8C0:0016 070200C0:C350 01', '0101A8C0:0016 070200C0:C351 03'),
+    );
+    assert.deepEqual([open?.halfOpen, half?.halfOpen], [false, true]);
   });
 
   it('takes nothing from lines that are none', () => {
@@ -78,7 +85,9 @@ describe('livePeers', () => {
       unknown,
     ];
     const found = await livePeers(new Set([port]));
-    assert.deepEqual(found, [{ family: 4, address: '127.0.0.1', port: client.localPort, localPort: port }]);
+    assert.deepEqual(found, [
+      { family: 4, address: '127.0.0.1', port: client.localPort, localPort: port, halfOpen: false },
+    ]);
     assert.deepEqual(await livePeers(new Set()), []);
     client.destroy();
     accepted.destroy();

@@ -137,4 +137,76 @@ describe('mock', () => {
     }
     assert.deepEqual(driver.openings, []);
   });
+
+  it('spends the longest grant that holds the address, its own before all', async () => {
+    const driver = mock();
+    await driver.setup([{ ...SSH, connections: 2 }], CONTEXT);
+    const sources = ['192.0.0.0/16', '192.0.2.7', '192.0.2.0/24', '192.0.2.0/28', '2001:db8::/56'];
+    for (const source of sources) await driver.open(grantOf({ source, connections: 2 }));
+    const left = (): string[] => driver.openings.map(({ source }) => source);
+    const order = ['192.0.2.7', '192.0.2.0/28', '192.0.2.0/24', '192.0.0.0/16'];
+    for (const [i, source] of order.entries()) {
+      for (let connection = 0; connection < 2; connection += 1) {
+        assert.ok(left().includes(source), source);
+        assert.ok(driver.spend('ssh', '192.0.2.7'), source);
+      }
+      assert.equal(left().length, sources.length - i - 1);
+    }
+    assert.deepEqual(left(), ['2001:db8::/56']);
+    assert.equal(driver.spend('ssh', '192.0.2.7'), false);
+    assert.equal(driver.spend('ssh', '2001:db8:0:ff::1'), true);
+  });
+
+  it('admits by a prefix only its addresses, and only at its service', async () => {
+    const driver = mock();
+    await driver.setup([SSH, { ...SSH, name: 'web', port: 443 }], CONTEXT);
+    await driver.open(grantOf({ source: '192.0.2.0/24' }));
+    for (const source of ['192.0.3.0', '192.0.1.255', '::c000:207', 'nowhere', '192.0.2.0/25', '']) {
+      assert.equal(driver.spend('ssh', source), false, source);
+    }
+    assert.equal(driver.spend('web', '192.0.2.7'), false);
+    assert.equal(driver.spend('ssh', '192.0.2.255'), true);
+  });
+
+  it('goes over to the prefix once the address had its time, which is still listed then', async () => {
+    const clock = virtualClock();
+    const driver = mock({ clock });
+    await driver.setup([SSH], CONTEXT);
+    await driver.open(grantOf({ openUntil: clock.now() + 1000 }));
+    await driver.open(grantOf({ source: '192.0.2.0/24', openUntil: clock.now() + 2000 }));
+    await clock.advance(1000);
+    assert.equal((await driver.list()).length, 2);
+    assert.equal(driver.spend('ssh', '192.0.2.7'), true);
+    assert.equal(driver.spend('ssh', '192.0.2.7'), false);
+    assert.deepEqual(await driver.list(), [{ service: 'ssh', source: '192.0.2.7' }]);
+  });
+
+  it('refuses a source that is no canonical text, which would be a second key for one opening', async () => {
+    const driver = mock();
+    await driver.setup([SSH], CONTEXT);
+    for (const source of ['192.0.2.7/24', '192.0.2.7/32', '0.0.0.0/0', '2001:DB8::1', 'nowhere\n']) {
+      await assert.rejects(driver.open(grantOf({ source })), { code: 'ERR_FIREWALL_UNSUPPORTED' });
+    }
+    assert.deepEqual(driver.openings, []);
+  });
+
+  it('changes nothing at a second set-up that fails', async () => {
+    const driver = mock();
+    await driver.setup([SSH], CONTEXT);
+    await driver.open(grantOf());
+    driver.failNext('setup');
+    await assert.rejects(driver.setup([], CONTEXT));
+    assert.equal(driver.openings.length, 1);
+    assert.equal(driver.spend('ssh', '192.0.2.7'), true);
+    await driver.open(grantOf());
+  });
+
+  it('leaves no timer behind a grant that a second set-up ended', async () => {
+    const clock = virtualClock();
+    const driver = mock({ clock });
+    await driver.setup([SSH], CONTEXT);
+    await driver.open(grantOf({ openUntil: clock.now() + 5000 }));
+    await driver.setup([{ ...SSH, connections: 2 }], CONTEXT);
+    assert.equal(clock.pending, 0);
+  });
 });

@@ -1,0 +1,55 @@
+// Which of the kernel's xt_recent lists a service has. The kernel gives a list one mask, for all that is looked up in it:
+// addresses of both families share lists, prefixes of each family and length have lists of their own.
+
+import { formatMask, isWholeAddress, type Prefix } from '../address.ts';
+import type { Service } from './driver.ts';
+
+/** A kernel list. */
+export interface RecentList {
+  readonly name: string;
+  /** What it holds prefixes of; `null`: addresses of both families. */
+  readonly width: Width | null;
+}
+
+/** A prefix length of a family. */
+export interface Width {
+  readonly family: 4 | 6;
+  readonly length: number;
+}
+
+/** The widths, by service name, that a service can be opened to. */
+export type Widths = ReadonlyMap<string, readonly Width[]>;
+
+/**
+ * A service's lists for addresses, or for prefixes of one width: each holds one connection's worth of a grant, the last
+ * also admits SYNs.
+ */
+export function listsOf(
+  { protocol, port, connections }: Service,
+  width: Width | null = null,
+): readonly RecentList[] {
+  const count = connections === 'unlimited' ? 1 : connections;
+  const suffix = width === null ? '' : `-v${width.family}p${width.length}`;
+  const name = `portknock-${protocol}-${port}`;
+  return Array.from({ length: count }, (_, i) => ({ name: `${name}-${i + 1}${suffix}`, width }));
+}
+
+/** Every list of a service, in the order in which they are spent: an address before a prefix, the longest prefix first. */
+export function listGroups(service: Service, widths: readonly Width[]): readonly (readonly RecentList[])[] {
+  const longestFirst = widths.toSorted((one, other) => other.length - one.length);
+  return [null, ...longestFirst].map((width) => listsOf(service, width));
+}
+
+/** The width of a grant's source; `null`: an address. */
+export function widthOf(source: Prefix): Width | null {
+  return isWholeAddress(source) ? null : { family: source.address.family, length: source.length };
+}
+
+export function isSameWidth(one: Width, other: Width): boolean {
+  return one.family === other.family && one.length === other.length;
+}
+
+/** Options of the match `recent` that name a list. The mask belongs to the list: every rule must give the same. */
+export function nameOf({ name, width }: RecentList): string {
+  return width === null ? `--name ${name}` : `--name ${name} --mask ${formatMask(width)}`;
+}

@@ -1,0 +1,44 @@
+// What the driver cases share: what each works with, and how it looks at a driver.
+
+import assert from 'node:assert/strict';
+import { isKnockError } from '../errors.ts';
+import type { FirewallDriver, Grant, Opening, Service } from '../firewall/driver.ts';
+
+/** What a case works with. */
+export interface DriverBench<D extends FirewallDriver> {
+  readonly driver: D;
+  readonly services: readonly Service[];
+  readonly first: Service;
+  readonly second: Service;
+  readonly here: string;
+  readonly there: string;
+  /** Prefixes around `here` and `there`, each without the other; `null`: the driver cannot open to a prefix. */
+  readonly around: readonly [here: string, there: string] | null;
+  /** Sets up all services, or others. */
+  readonly setup: (services?: readonly Service[]) => Promise<void>;
+  readonly grant: (service: Service, source: string) => Grant;
+}
+
+export interface DriverCase<D extends FirewallDriver> {
+  readonly title: string;
+  readonly body: (bench: DriverBench<D>) => Promise<void>;
+}
+
+/** How late an opening may end. */
+export const GRACE_MS = 1000;
+/** For a service that admits any number of connections. */
+export const MANY = 3;
+
+export async function assertOpen(driver: FirewallDriver, expected: readonly Opening[]): Promise<void> {
+  const text = (openings: readonly Opening[]): string[] =>
+    openings.map(({ service, source }) => `${service} ${source}`).sort();
+  assert.deepEqual(text(await driver.list()), text(expected));
+}
+
+export async function assertKnockError(promise: Promise<void>, code = /^ERR_FIREWALL_/u): Promise<void> {
+  await assert.rejects(promise, (error) => {
+    assert.ok(isKnockError(error), `not a KnockError: ${String(error)}`);
+    assert.match(error.code, code);
+    return true;
+  });
+}
