@@ -1,22 +1,38 @@
 // The public surface: re-exports only. Nobody inside lib imports it.
 
-export { KnockListener, type ListenerEvents } from './listener/listener.ts';
-export { type ListenerOptions, type ServiceOptions } from './listener/options.ts';
-export { Knocker, type Knocked, type KnockerOptions, type ReachOptions } from './knocker/knocker.ts';
+export { KnockListener } from './listener/listener.ts';
+export { type ListenerEvents } from './listener/events.ts';
+export { type ListenerOptions, type ReloadOptions, type ServiceOptions } from './listener/options.ts';
+export { Knocker, type KnockOptions, type ReachOptions } from './knocker/knocker.ts';
+export { type Knocked, type KnockerOptions } from './knocker/sender.ts';
+export { agentSigner, keySigner, type Signer } from './knocker/signer.ts';
+export { openSealed, sealProfile } from './knocker/sealed.ts';
 export {
   formatProfile,
   parseProfile,
   type OneTimeProfile,
   type Profile,
   type SequenceProfile,
+  type SpaProfile,
 } from './knocker/profile.ts';
-export { type KnockState } from './knocker/steps.ts';
+export { type KnockState } from './knocker/ledger.ts';
 
 export { oneTime, type OneTimeClient } from './scheme/one-time.ts';
 export { oneTimeKnocks, type OneTimeKey, type OneTimeKnock } from './scheme/one-time-key.ts';
 export { type Digest } from './crypto/mac.ts';
 export { sequence, type KnockPort, type SequenceClient } from './scheme/sequence.ts';
-export { type CaptureNeed, type Match, type RejectReason, type Scheme } from './scheme/scheme.ts';
+export { spa, type SpaOptions } from './scheme/spa.ts';
+export { type SpaClient } from './scheme/spa-clients.ts';
+export {
+  type CaptureNeed,
+  type Duplicate,
+  type KnockHistory,
+  type KnockRequest,
+  type Match,
+  type Rejection,
+  type RejectReason,
+  type Scheme,
+} from './scheme/scheme.ts';
 
 export { captureFile, type CaptureFileOptions } from './capture/file.ts';
 export { liveCapture, type LiveOptions } from './capture/live.ts';
@@ -43,6 +59,7 @@ export { assemble, type Assembly } from './config/assemble.ts';
 export {
   addClient,
   createConfig,
+  createKeyPair,
   createSecret,
   type AddClientOptions,
   type CreateConfigOptions,

@@ -4,36 +4,20 @@
 
 import { EventEmitter } from 'node:events';
 import { systemClock, type Clock } from '../clock.ts';
-import { KnockError, messageOf } from '../errors.ts';
+import { KnockError } from '../errors.ts';
 import type { Grant, Service } from '../firewall/driver.ts';
-import { GrantManager, type CloseReason } from '../grant/manager.ts';
+import { GrantManager } from '../grant/manager.ts';
 import { noMetrics } from '../metrics.ts';
-import { Access } from '../policy/access.ts';
+import { Access, type ClientAccess } from '../policy/access.ts';
 import { LocalAddresses } from '../policy/local.ts';
-import { RejectThrottle, type Reject } from '../policy/throttle.ts';
+import { RejectThrottle } from '../policy/throttle.ts';
 import { memoryReplay } from '../replay/memory.ts';
 import type { ReplayStore } from '../replay/store.ts';
-import { checkClients, servicesOf, type ListenerOptions } from './options.ts';
+import type { CaptureNeed } from '../scheme/scheme.ts';
+import type { ListenerEvents } from './events.ts';
+import { checkClients, needsOf, servicesOf, type ListenerOptions, type ReloadOptions } from './options.ts';
+import { patiently } from './patience.ts';
 import { Pipeline } from './pipeline.ts';
-
-/** Events of a {@link KnockListener}, with their arguments. */
-export interface ListenerEvents {
-  /** A port was opened. */
-  grant: [event: { readonly grant: Grant; readonly scheme: string }];
-  /** An opening ended. */
-  close: [event: { readonly grant: Grant; readonly reason: CloseReason }];
-  /** Knocks were refused; repetitions within a second come as one event with their count. */
-  reject: [event: Reject];
-  /** Something the operator should know; the listener goes on. */
-  warning: [event: { readonly message: string }];
-  /** A failure of the host; nothing was opened because of it. */
-  error: [error: Error];
-  /** The source is exhausted (a savefile's end). */
-  end: [];
-}
-
-/** stop() waits this long for a firewall or a disk that does not answer. */
-const STOP_PATIENCE_MS = 800;
 
 type State = 'new' | 'starting' | 'running' | 'stopped';
 
@@ -60,7 +44,10 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
   readonly #replay: ReplayStore;
   readonly #throttle: RejectThrottle;
   readonly #grants: GrantManager;
+  readonly #local: LocalAddresses;
   readonly #pipeline: Pipeline;
+  #needs: readonly CaptureNeed[];
+  #reloads: Promise<unknown> = Promise.resolve();
   #state: State = 'new';
   #stopping: Promise<void> | null = null;
   #becomeReady = (): void => undefined;
@@ -70,6 +57,7 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
     super();
     this.#options = options;
     this.#services = servicesOf(options);
+    this.#needs = needsOf(options);
     checkClients(options);
     const clock = (this.#clock = options.clock ?? systemClock);
     this.#replay = options.replay ?? memoryReplay();
@@ -90,15 +78,10 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
         failed,
       },
     });
-    const local = new LocalAddresses(clock);
+    this.#local = new LocalAddresses(clock);
     this.#pipeline = new Pipeline({
-      schemes: options.schemes,
-      access: new Access({
-        clients: options.clients,
-        loopback: options.source.loopback,
-        isOwn: (address) => options.source.checksDestination && local.has(address),
-      }),
-      local: options.source.checksDestination ? local : null,
+      rules: { schemes: options.schemes, access: this.#accessOf(options.clients) },
+      local: options.source.checksDestination ? this.#local : null,
       replay: this.#replay,
       grants: this.#grants,
       throttle: this.#throttle,
@@ -159,11 +142,57 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
     return this.stop();
   }
 
+  /**
+   * Takes other rules while it runs: no packet is missed, open grants stay where client and service may still have
+   * them. Nothing has changed when it rejects.
+   *
+   * @throws TypeError, RangeError for options that cannot be used; KnockError of the source or the driver
+   */
+  reload(options: ReloadOptions): Promise<void> {
+    const turn = this.#reloads.then(() => this.#reload(options));
+    this.#reloads = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #reload(options: ReloadOptions): Promise<void> {
+    const services = servicesOf(options);
+    checkClients(options);
+    if (this.#state !== 'running') {
+      throw new KnockError('ERR_LISTENER_STATE', `listener cannot take other rules, it is ${this.#state}`);
+    }
+    const before = this.#needs;
+    const { source } = this.#options;
+    const access = this.#accessOf(options.clients);
+    // What both rules need is seen throughout: the source changes first, and back when the firewall refuses.
+    await source.renew?.(needsOf(options));
+    try {
+      await this.#grants.update(services, { warning: this.#warning });
+    } catch (error) {
+      await source.renew?.(before);
+      throw error;
+    }
+    this.#needs = needsOf(options);
+    this.#pipeline.replaceRules({ schemes: options.schemes, access });
+    for (const { id, client, service } of this.grants)
+      if (!access.allows(client, service)) await this.revoke(id);
+  }
+
+  #accessOf(clients: readonly ClientAccess[]): Access {
+    const { source } = this.#options;
+    return new Access({
+      clients,
+      loopback: source.loopback,
+      isOwn: (address) => source.checksDestination && this.#local.has(address),
+    });
+  }
+
+  readonly #warning = (message: string): void => {
+    this.emit('warning', { message });
+  };
+
   async #open(signal: AbortSignal | undefined): Promise<void> {
     const { source, driver, schemes } = this.#options;
-    const warning = (message: string): void => {
-      this.emit('warning', { message });
-    };
+    const warning = this.#warning;
     if (driver.real && !this.#replay.durable) {
       warning(
         'replay state is only in memory: a knock recorded before a restart works again after it (use fileReplay)',
@@ -179,7 +208,7 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
     this.#requireStarting(signal);
     await source.open({
       clock: this.#clock,
-      needs: schemes.flatMap(({ needs }) => needs),
+      needs: this.#needs,
       ready: new Promise((resolve) => {
         this.#becomeReady = resolve;
       }),
@@ -210,25 +239,11 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
 
   async #close(): Promise<void> {
     this.#state = 'stopped';
-    await this.#patiently(this.#options.source.close());
-    await this.#patiently(this.#pipeline.settled());
+    const patience = { clock: this.#clock, warning: this.#warning };
+    await patiently(this.#options.source.close(), patience);
+    await patiently(this.#pipeline.settled(), patience);
     this.#throttle.flush();
-    await this.#patiently(this.#grants.stop());
-    await this.#patiently(this.#replay.close());
-  }
-
-  /** Waits for `work`, but not for ever: whoever stops us must get their process back. */
-  async #patiently(work: Promise<void>): Promise<void> {
-    let cancel = (): void => undefined;
-    const patience = new Promise<void>((resolve) => {
-      cancel = this.#clock.after(STOP_PATIENCE_MS / 4, resolve);
-    });
-    try {
-      await Promise.race([work, patience]);
-    } catch (error) {
-      this.emit('warning', { message: `stop: ${messageOf(error)}` });
-    } finally {
-      cancel();
-    }
+    await patiently(this.#grants.stop(), patience);
+    await patiently(this.#replay.close(), patience);
   }
 }

@@ -8,7 +8,7 @@ import type { FirewallDriver, Service } from '../firewall/driver.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ClientAccess } from '../policy/access.ts';
 import type { ReplayStore } from '../replay/store.ts';
-import type { Scheme } from '../scheme/scheme.ts';
+import type { CaptureNeed, Scheme } from '../scheme/scheme.ts';
 
 /** A protected service. */
 export interface ServiceOptions {
@@ -22,10 +22,18 @@ export interface ServiceOptions {
 }
 
 /** What a listener is made of. */
-export interface ListenerOptions {
+export interface ListenerOptions extends ReloadOptions {
   readonly source: PacketSource;
-  readonly schemes: readonly Scheme[];
   readonly driver: FirewallDriver;
+  /** `memoryReplay()` unless said; it forgets at a restart. */
+  readonly replay?: ReplayStore;
+  readonly metrics?: Metrics;
+  readonly clock?: Clock;
+}
+
+/** What of it can change while the listener runs. */
+export interface ReloadOptions {
+  readonly schemes: readonly Scheme[];
   /** Protected services by name. */
   readonly services: Readonly<Record<string, ServiceOptions>>;
   readonly clients: readonly ClientAccess[];
@@ -33,14 +41,15 @@ export interface ListenerOptions {
   readonly openForMs?: number;
   /** Connections that one knock admits, unless the service says otherwise; 1. */
   readonly connections?: number | 'unlimited';
-  /** `memoryReplay()` unless said; it forgets at a restart. */
-  readonly replay?: ReplayStore;
-  readonly metrics?: Metrics;
-  readonly clock?: Clock;
 }
 
 const SERVICE_NAME = /^[a-z0-9][a-z0-9-]{0,31}$/u;
 const DAY_MS = 86_400_000;
+
+/** All that the schemes must see. */
+export function needsOf({ schemes }: Pick<ReloadOptions, 'schemes'>): readonly CaptureNeed[] {
+  return schemes.flatMap(({ needs }) => needs);
+}
 
 /** Services with every default filled in. */
 export function servicesOf(options: {

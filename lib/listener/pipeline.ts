@@ -16,12 +16,17 @@ import type { Access } from '../policy/access.ts';
 import type { LocalAddresses } from '../policy/local.ts';
 import type { RejectThrottle } from '../policy/throttle.ts';
 import type { ReplayStore } from '../replay/store.ts';
-import type { Match, RejectReason, Scheme } from '../scheme/scheme.ts';
+import type { KnockRequest, Match, Rejection, Scheme } from '../scheme/scheme.ts';
+
+/** What decides, and can be replaced while packets come. */
+export interface Rules {
+  readonly schemes: readonly Scheme[];
+  readonly access: Access;
+}
 
 /** What the line is built from. */
 export interface PipelineParts {
-  readonly schemes: readonly Scheme[];
-  readonly access: Access;
+  readonly rules: Rules;
   /** The host's addresses, when a packet's destination must be one of them. */
   readonly local: LocalAddresses | null;
   readonly replay: ReplayStore;
@@ -35,21 +40,26 @@ export interface PipelineParts {
 /** DEBUG=portknock:packet prints a line per packet; formatted only when somebody reads it. */
 const log = debug('portknock:packet');
 
-type Request = Extract<Match, { kind: 'request' }>;
-
 /** A frame in, perhaps a grant out. */
 export class Pipeline {
   readonly #parts: PipelineParts;
   readonly #view = new PacketView();
   readonly #pending = new Set<Promise<void>>();
+  #rules: Rules;
 
   constructor(parts: PipelineParts) {
     this.#parts = parts;
+    this.#rules = parts.rules;
+  }
+
+  /** From the next packet on. */
+  replaceRules(rules: Rules): void {
+    this.#rules = rules;
   }
 
   /** Takes one frame; see {@link PacketSink.frame}. */
   readonly frame: PacketSink['frame'] = (bytes, start, captured, wire, link, timeMs) => {
-    const { schemes, local, metrics } = this.#parts;
+    const { replay, local, metrics } = this.#parts;
     const packet = this.#view;
     const fault = decode(packet, bytes, start, captured, wire, link, timeMs);
     if (fault !== null) {
@@ -64,9 +74,9 @@ export class Pipeline {
     metrics.packet('decoded');
     if (log.enabled)
       log('%s to port %d, IP protocol %d', formatAddress(sourceOf(packet)), packet.dstPort, packet.protocol);
-    for (const scheme of schemes) {
-      const match = scheme.match(packet);
-      if (match !== null) this.#take(scheme, match, sourceOf(packet));
+    for (const scheme of this.#rules.schemes) {
+      const match = scheme.match(packet, replay);
+      if (match !== null) this.#take(scheme, match, packet);
     }
   };
 
@@ -75,60 +85,75 @@ export class Pipeline {
     await Promise.all(this.#pending);
   }
 
-  #take(scheme: Scheme, match: Match, source: Address): void {
-    if (match.kind === 'reject') {
-      this.#reject(match.reason, scheme, source, match.client);
-      return;
+  #take(scheme: Scheme, match: Match, packet: PacketView): void {
+    switch (match.kind) {
+      case 'duplicate':
+        this.#parts.metrics.packet('duplicate');
+        return;
+      case 'reject':
+        this.#reject(scheme, sourceOf(packet), match);
+        return;
+      case 'request': {
+        const work = this.#admit(scheme, match, sourceOf(packet), packet.timeMs).catch((error: unknown) => {
+          this.#parts.failed(error);
+        });
+        this.#pending.add(work);
+        void work.then(() => this.#pending.delete(work));
+      }
     }
-    const work = this.#admit(scheme, match, source).catch((error: unknown) => {
-      this.#parts.failed(error);
-    });
-    this.#pending.add(work);
-    void work.then(() => this.#pending.delete(work));
   }
 
-  async #admit(scheme: Scheme, request: Request, source: Address): Promise<void> {
-    const { access, replay, granted } = this.#parts;
-    const verdict = access.authorize(request.client, source, request.services);
+  async #admit(scheme: Scheme, request: KnockRequest, source: Address, timeMs: number): Promise<void> {
+    const { replay, granted } = this.#parts;
+    const { client } = request;
+    const verdict = this.#rules.access.authorize({ request, source, timeMs });
     if (!verdict.granted) {
-      this.#reject(verdict.reason, scheme, source, request.client);
+      this.#reject(scheme, source, { reason: verdict.reason, client });
       return;
     }
     if (request.counter !== null) {
-      const refusal = refusalOf(await replay.claim(request.client, request.counter));
-      if (refusal !== null) {
-        this.#reject(refusal, scheme, source, request.client);
+      const reason = refusalOf(await replay.claim(client, request.counter));
+      if (reason !== null) {
+        this.#reject(scheme, source, { reason, client });
         return;
       }
     }
-    const opened = await this.#open(request, source, verdict.services);
-    if (opened === null) this.#reject('grant-failed', scheme, source, request.client);
+    const opened = await this.#change(request, verdict);
+    if (opened === null) this.#reject(scheme, source, { reason: 'grant-failed', client });
     else for (const grant of opened) granted(grant, scheme.name);
   }
 
-  /** The grants, or null when the firewall refused. */
-  async #open(
-    { client }: Request,
-    source: Address,
-    services: readonly string[],
+  /** The new grants, or null when the firewall refused. */
+  async #change(
+    { client, close, until }: KnockRequest,
+    { services, source }: { readonly services: readonly string[]; readonly source: string },
   ): Promise<readonly Grant[] | null> {
+    const { grants, failed } = this.#parts;
     try {
-      return await this.#parts.grants.issue({ client, source: formatAddress(source), services });
+      if (close === true) await grants.revokeAll({ client, services });
+      else return await grants.issue({ client, source, services, ...(until === undefined ? {} : { until }) });
+      return [];
     } catch (error) {
-      this.#parts.failed(error);
+      failed(error);
       return null;
     }
   }
 
-  #reject(reason: RejectReason, scheme: Scheme, source: Address, client: string | undefined): void {
+  #reject(scheme: Scheme, source: Address, { reason, client, clockOffsetMs }: Omit<Rejection, 'kind'>): void {
     const { metrics, throttle } = this.#parts;
     metrics.reject(reason, scheme.name);
-    const reject = { reason, source: formatAddress(source), scheme: scheme.name, count: 1 };
-    throttle.note(client === undefined ? reject : { ...reject, client });
+    throttle.note({
+      reason,
+      source: formatAddress(source),
+      scheme: scheme.name,
+      count: 1,
+      ...(client === undefined ? {} : { client }),
+      ...(clockOffsetMs === undefined ? {} : { clockOffsetMs }),
+    });
   }
 }
 
-function refusalOf(result: Awaited<ReturnType<ReplayStore['claim']>>): RejectReason | null {
+function refusalOf(result: Awaited<ReturnType<ReplayStore['claim']>>): Rejection['reason'] | null {
   switch (result) {
     case 'claimed':
       return null;

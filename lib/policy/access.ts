@@ -1,17 +1,44 @@
 // Who may open what from where. Looked at after a knock proved who it is.
 
-import { isLoopback, isUnicastSource, type Address } from '../address.ts';
-import type { RejectReason } from '../scheme/scheme.ts';
+import {
+  formatAddress,
+  formatPrefix,
+  isLoopback,
+  isUnicastSource,
+  prefixContains,
+  type Address,
+  type Prefix,
+} from '../address.ts';
+import type { KnockRequest, RejectReason } from '../scheme/scheme.ts';
 
-/** A client and the services it may open. */
+/** A client, the services it may open, and for whom. */
 export interface ClientAccess {
   readonly name: string;
   readonly services: readonly string[];
+  /**
+   * What its knocks must say of their source: nothing (`observed`, the default, takes all), a prefix that holds it, or
+   * exactly its address. A knock that says more than it must is held to what it says.
+   */
+  readonly bind?: 'observed' | 'prefix' | 'exact';
+  /** The widest prefixes that a knock may open a port to, as lengths; /24 and /56 unless said. */
+  readonly widestPrefix?: readonly [ipv4: number, ipv6: number];
+  /** Unix milliseconds from which on its knocks are refused. */
+  readonly expiresAt?: number;
 }
 
+/** `source`: whom to open for, an address or a prefix. */
 export type Verdict =
-  | { readonly granted: true; readonly services: readonly string[] }
+  | { readonly granted: true; readonly services: readonly string[]; readonly source: string }
   | { readonly granted: false; readonly reason: RejectReason };
+
+/** What is decided on. */
+export interface AccessQuestion {
+  readonly request: Pick<KnockRequest, 'client' | 'services' | 'claim'>;
+  readonly source: Address;
+  readonly timeMs: number;
+}
+
+const WIDEST = [24, 56] as const;
 
 export interface AccessOptions {
   readonly clients: readonly ClientAccess[];
@@ -23,30 +50,56 @@ export interface AccessOptions {
 
 /** The policy. */
 export class Access {
-  readonly #services: ReadonlyMap<string, readonly string[]>;
+  readonly #clients: ReadonlyMap<string, ClientAccess>;
   readonly #loopback: boolean;
   readonly #isOwn: (address: Address) => boolean;
 
   constructor({ clients, loopback, isOwn }: AccessOptions) {
-    this.#services = new Map(clients.map(({ name, services }) => [name, [...new Set(services)]]));
+    this.#clients = new Map(clients.map((client) => [client.name, client]));
     this.#loopback = loopback;
     this.#isOwn = isOwn;
   }
 
-  /** Decides on a knock from `source`; `wanted` null means all that the client may open. */
-  authorize(client: string, source: Address, wanted: readonly string[] | null): Verdict {
-    const allowed = this.#services.get(client);
-    if (allowed === undefined) return { granted: false, reason: 'client-unknown' };
-    if (!this.#canHoldGrant(source)) return { granted: false, reason: 'source-refused' };
-    const services = wanted ?? allowed;
-    if (services.length === 0 || services.some((service) => !allowed.includes(service))) {
-      return { granted: false, reason: 'service-refused' };
+  /** Decides on a knock; no services named means all that the client may open. */
+  authorize({ request, source, timeMs }: AccessQuestion): Verdict {
+    const client = this.#clients.get(request.client);
+    if (client === undefined) return refused('client-unknown');
+    if (timeMs >= (client.expiresAt ?? Number.POSITIVE_INFINITY)) return refused('client-expired');
+    if (!this.#canHoldGrant(source)) return refused('source-refused');
+    const reason =
+      request.claim === undefined ? unclaimed(client) : claimFault(client, source, request.claim);
+    if (reason !== null) return refused(reason);
+    const services = [...new Set(request.services ?? client.services)];
+    if (services.length === 0 || services.some((service) => !client.services.includes(service))) {
+      return refused('service-refused');
     }
-    return { granted: true, services };
+    const opensFor = request.claim === undefined ? formatAddress(source) : formatPrefix(request.claim);
+    return { granted: true, services, source: opensFor };
+  }
+
+  /** Whether the client may still open the service. */
+  allows(client: string, service: string): boolean {
+    return this.#clients.get(client)?.services.includes(service) ?? false;
   }
 
   #canHoldGrant(source: Address): boolean {
     if (isLoopback(source)) return this.#loopback;
     return isUnicastSource(source) && !this.#isOwn(source);
   }
+}
+
+function unclaimed({ bind = 'observed' }: ClientAccess): RejectReason | null {
+  return bind === 'observed' ? null : 'bind-refused';
+}
+
+function claimFault(client: ClientAccess, source: Address, claim: Prefix): RejectReason | null {
+  const { bind = 'observed', widestPrefix: [widest4, widest6] = WIDEST } = client;
+  const isAddress = claim.length === (claim.address.family === 4 ? 32 : 128);
+  if (bind === 'exact' && !isAddress) return 'bind-refused';
+  if (claim.length < (claim.address.family === 4 ? widest4 : widest6)) return 'prefix-too-wide';
+  return prefixContains(claim, source) ? null : 'source-mismatch';
+}
+
+function refused(reason: RejectReason): Verdict {
+  return { granted: false, reason };
 }

@@ -10,6 +10,8 @@ export interface Reject {
   readonly source: string;
   readonly scheme: string;
   readonly client?: string;
+  /** How far the client's clock is ahead (behind: negative), milliseconds, when that is what is wrong. */
+  readonly clockOffsetMs?: number;
   readonly count: number;
 }
 

@@ -113,6 +113,10 @@ class FileReplay implements ReplayStore {
     });
   }
 
+  floor(client: string): bigint | null {
+    return this.#state?.floors.get(log.clientKey(client)) ?? null;
+  }
+
   async close(): Promise<void> {
     const state = this.#state;
     this.#state = null;

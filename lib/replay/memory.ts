@@ -28,6 +28,7 @@ export function memoryReplay(): ReplayStore {
       return Promise.resolve();
     },
     claim: (client, counter) => Promise.resolve(claim(client, counter)),
+    floor: (client) => floors.get(client) ?? null,
     close() {
       isOpen = false;
       return Promise.resolve();

@@ -29,6 +29,8 @@ export interface ReplayStore {
   open(context: ReplayContext): Promise<void>;
   /** One atomic step; resolves after the claim is durable. Never rejects. */
   claim(client: string, counter: bigint): Promise<ClaimResult>;
+  /** The client's highest counter so far, claimed or refused for good; `null` when there is none, or it is not in memory. */
+  floor(client: string): bigint | null;
   /** Releases the state's file or connection; what was claimed stays claimed. */
   close(): Promise<void>;
 }

@@ -48,6 +48,7 @@ async function line({
       steps.push(`claim ${client} ${counter}`);
       return claim();
     },
+    floor: () => null,
     close: () => Promise.resolve(),
   };
   const noting = {
@@ -66,8 +67,7 @@ async function line({
     },
   });
   const pipeline = new Pipeline({
-    schemes,
-    access,
+    rules: { schemes, access },
     local,
     replay,
     grants: new GrantManager({

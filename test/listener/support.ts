@@ -61,6 +61,14 @@ function sourceOf(good: MemorySource, change: Partial<PacketSource>, order: stri
       order.push('source.close');
       return change.close === undefined ? good.close() : change.close();
     },
+    ...(change.renew === undefined
+      ? {}
+      : {
+          renew(needs) {
+            order.push('source.renew');
+            return change.renew?.(needs) ?? Promise.resolve();
+          },
+        }),
   };
 }
 
