@@ -2,14 +2,18 @@
 
 export { parseDuration } from './duration.ts';
 export { isKnockError, KnockError, messageOf, printable, systemCode, type KnockErrorCode } from './errors.ts';
-export { Knocker, type Knocked, type KnockerOptions, type ReachOptions } from './knocker/knocker.ts';
+export { Knocker, type KnockOptions, type ReachOptions } from './knocker/knocker.ts';
+export { type Knocked, type KnockerOptions } from './knocker/sender.ts';
+export { agentSigner, keySigner, type Signer } from './knocker/signer.ts';
+export { isSealed, openSealed, sealProfile } from './knocker/sealed.ts';
 export {
   formatProfile,
   parseProfile,
   type OneTimeProfile,
   type Profile,
   type SequenceProfile,
+  type SpaProfile,
 } from './knocker/profile.ts';
-export { type KnockState } from './knocker/steps.ts';
+export { type KnockState } from './knocker/ledger.ts';
 export { type KnockPort } from './scheme/sequence.ts';
 export { systemClock, type Clock } from './clock.ts';

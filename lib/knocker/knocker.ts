@@ -2,34 +2,26 @@
 
 import type { Agent } from 'node:http';
 import type { Socket } from 'node:net';
+import { parsePrefix, type Prefix } from '../address.ts';
 import { systemClock, type Clock } from '../clock.ts';
-import { KnockError, printable } from '../errors.ts';
-import { oneTimeKnocks } from '../scheme/one-time-key.ts';
+import { isKnockError, KnockError, printable } from '../errors.ts';
 import { knockAgent } from './agent.ts';
-import type { OneTimeProfile, Profile } from './profile.ts';
+import { LONGEST_WAIT_MS, notOpen, refuseAhead } from './failures.ts';
+import { memoryState } from './ledger.ts';
+import { oneTimeSender } from './one-time-sender.ts';
+import type { Profile } from './profile.ts';
 import { reach } from './reach.ts';
-import { resolveHost, sendInOrder, sendTagged } from './send.ts';
-import { memoryState, Steps, type KnockState } from './steps.ts';
+import { resolveHost, type Addresses } from './resolve.ts';
+import type { Knocked, KnockerOptions, KnockSender, KnockTarget } from './sender.ts';
+import { sequenceSender } from './sequence-sender.ts';
+import { spaSender } from './spa-sender.ts';
 import { keepAlive, wait } from './wait.ts';
 
-/** What a {@link Knocker} may be told beside its profile. */
-export interface KnockerOptions {
-  /** Where the last used one-time step is kept; in memory unless said. */
-  readonly state?: KnockState;
-  readonly clock?: Clock;
-  /** Only addresses of this family; the resolver's first unless said. */
-  readonly family?: 4 | 6;
-  /** Between the knocks of a sequence that must stay in order, milliseconds; 20 unless said. */
-  readonly delayMs?: number;
-}
-
-/** What was sent. */
-export interface Knocked {
-  /** The gateway's address. */
-  readonly sentTo: string;
-  readonly packets: number;
-  /** The one-time step that was used up. */
-  readonly step?: number;
+/** One knock's options. */
+export interface KnockOptions {
+  readonly signal?: AbortSignal;
+  /** Takes the client's openings back instead of making one; SPA only. */
+  readonly close?: boolean;
 }
 
 /** How long a {@link Knocker} tries, and what makes it give up earlier. */
@@ -37,10 +29,18 @@ export interface ReachOptions {
   readonly signal?: AbortSignal;
   /** How long to try, milliseconds; 10,000 unless said. */
   readonly timeoutMs?: number;
+  /** The host to connect to, when it is not the gateway itself. */
+  readonly host?: string;
 }
 
-/** Waiting longer than this for a step is no matter of too many knocks: the clock has been set back. */
-const LONGEST_WAIT_MS = 2 * 3600 * 1000;
+/** What is knocked at and connected to: addresses of one family. */
+interface Route {
+  readonly gateway: Addresses;
+  readonly host: Addresses;
+}
+
+/** SPA knocks name at most so many services. */
+const MOST_SERVICES = 8;
 
 /**
  * A client of one gateway.
@@ -55,29 +55,34 @@ export class Knocker {
   readonly #profile: Profile;
   readonly #clock: Clock;
   readonly #family: 4 | 6 | undefined;
-  readonly #delayMs: number;
-  readonly #steps: Steps;
+  readonly #sender: KnockSender;
 
+  /** @throws TypeError for a signer or a source that does not fit the profile */
   constructor(profile: Profile, options: KnockerOptions = {}) {
     this.#profile = profile;
     this.#clock = options.clock ?? systemClock;
-    this.#family = options.family;
-    this.#delayMs = options.delayMs ?? 20;
-    const stepSeconds = profile.scheme === 'one-time' ? profile.step : 1;
-    this.#steps = new Steps(options.state ?? memoryState(), this.#clock, stepSeconds);
+    const claim = claimOf(profile, options.source);
+    this.#family = options.family ?? claim?.address.family;
+    this.#sender = senderOf(profile, options, { clock: this.#clock, claim });
   }
 
   /**
    * Knocks once. That the knock was accepted shows only in that the port opens.
    *
    * @throws RangeError for a service that the profile does not have
-   * @throws KnockError `ERR_KNOCK_AHEAD`, `ERR_RESOLVE`, `ERR_SEND`, `ERR_STATE`
+   * @throws KnockError `ERR_KNOCK_AHEAD`, `ERR_RESOLVE`, `ERR_SEND`, `ERR_STATE`, `ERR_AGENT`
    */
-  async knock(service?: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<Knocked> {
-    if (service !== undefined) this.#portOf(service);
-    const address = await keepAlive(this.#resolve(signal));
-    const sent = await keepAlive(this.#knockAt(address, 0, signal));
-    return 'waitMs' in sent ? this.#refuseAhead(sent.waitMs) : sent;
+  async knock(service?: string, { signal, close = false }: KnockOptions = {}): Promise<Knocked> {
+    if (close && !this.#sender.closes) {
+      throw new RangeError(`close needs a profile of scheme spa, got ${this.#profile.scheme}`);
+    }
+    const services = this.#servicesOf(service);
+    return keepAlive(
+      this.#byRoute({ signal }, async ({ gateway }) => {
+        const sent = await this.#sender.knock({ addresses: gateway, services, close, keep: 0, signal });
+        return 'waitMs' in sent ? refuseAhead(sent.waitMs) : sent;
+      }),
+    );
   }
 
   /**
@@ -88,9 +93,9 @@ export class Knocker {
    * @throws KnockError `ERR_NOT_OPEN`, and those of {@link Knocker.knock}
    */
   async knockAndWait(service?: string, options: ReachOptions = {}): Promise<Knocked> {
-    const { address, socket } = await keepAlive(this.#reach(service, options, 1));
+    const { socket, target } = await keepAlive(this.#reach(service, options, 1));
     socket.destroy();
-    return keepAlive(this.#knockWhenAllowed(address, options.signal));
+    return keepAlive(this.#knockWhenAllowed({ ...target, keep: 0, signal: options.signal }));
   }
 
   /**
@@ -109,80 +114,87 @@ export class Knocker {
    * the service is the one with the request's port, unless one is named.
    */
   agent(service?: string): Agent {
-    return knockAgent((port) => this.connect(service ?? this.#serviceAt(port)));
+    return knockAgent((port) => this.connect(service ?? this.serviceAt(port)));
+  }
+
+  /** The name of the service with this TCP port. @throws RangeError when the profile has none */
+  serviceAt(port: number): string {
+    const found = Object.entries(this.#profile.services).find(([, each]) => each === port);
+    if (found !== undefined) return found[0];
+    throw new RangeError(`port must be one of the profile's services, got ${port}`);
   }
 
   async #reach(
     service: string | undefined,
-    { signal, timeoutMs = 10_000 }: ReachOptions,
+    options: ReachOptions,
     keep: number,
-  ): Promise<{ address: string; socket: Socket }> {
+  ): Promise<{ socket: Socket; target: Omit<KnockTarget, 'keep' | 'signal'> }> {
     const port = this.#portOf(service);
-    const address = await this.#resolve(signal);
-    let knocks = 0;
-    const socket = await reach({
-      address,
-      port,
-      timeoutMs,
-      signal,
-      clock: this.#clock,
-      // A retransmitted SYN of an earlier attempt in the midst of untagged knocks would start the sequence over.
-      keepAttempts: this.#profile.scheme === 'one-time' && this.#profile.carrier === 'udp',
-      knock: async (stop) => {
-        const sent = await this.#knockAt(address, keep, stop);
-        if ('waitMs' in sent) return sent.waitMs;
-        knocks += 1;
-        return 0;
-      },
-      refuseAhead: (waitMs) => this.#refuseAhead(waitMs),
+    const { signal, timeoutMs = 10_000 } = options;
+    return this.#byRoute(options, async ({ gateway, host: [address] }) => {
+      const target = { addresses: gateway, services: [this.serviceAt(port)], close: false };
+      let knocks = 0;
+      let behindMs = 0;
+      const socket = await reach({
+        address,
+        port,
+        timeoutMs,
+        signal,
+        clock: this.#clock,
+        keepAttempts: this.#sender.keepsAttempts,
+        knock: async (stop) => {
+          const sent = await this.#sender.knock({ ...target, keep, signal: stop });
+          if ('waitMs' in sent) return sent.waitMs;
+          knocks += 1;
+          behindMs = sent.clockBehindMs ?? 0;
+          return 0;
+        },
+        refuseAhead,
+      });
+      if (socket !== null) return { socket, target };
+      throw notOpen({ host: this.#profile.host, port, knocks, timeoutMs, behindMs });
     });
-    if (socket !== null) return { address, socket };
-    const host = printable(this.#profile.host);
+  }
+
+  /** Runs `go` with the addresses of one family; those of the other are for when there is no way to the first. */
+  async #byRoute<T>(
+    { host, signal }: { readonly host?: string; readonly signal?: AbortSignal | undefined },
+    go: (route: Route) => Promise<T>,
+  ): Promise<T> {
+    const options = { family: this.#family, signal };
+    const gateways = await resolveHost(this.#profile.host, options);
+    const hosts = host === undefined ? gateways : await resolveHost(host, options);
+    const routes = [...hosts].flatMap(([family, addresses]) => {
+      const gateway = gateways.get(family);
+      return gateway === undefined ? [] : [{ gateway, host: addresses }];
+    });
+    for (const [index, route] of routes.entries()) {
+      try {
+        return await go(route);
+      } catch (error) {
+        const last = index === routes.length - 1;
+        if (last || !isKnockError(error) || error.code !== 'ERR_SEND') throw error;
+      }
+    }
     throw new KnockError(
-      'ERR_NOT_OPEN',
-      `port ${port} of ${host} did not accept after ${knocks} ${knocks === 1 ? 'knock' : 'knocks'} in ` +
-        `${timeoutMs / 1000} s (check this computer's clock, the route, and what the gateway reports)`,
+      'ERR_RESOLVE',
+      `host and gateway have no address family in common: '${printable(host ?? '')}' (check their names)`,
     );
   }
 
-  async #knockWhenAllowed(address: string, signal?: AbortSignal): Promise<Knocked> {
+  async #knockWhenAllowed(target: KnockTarget): Promise<Knocked> {
     for (;;) {
-      const sent = await this.#knockAt(address, 0, signal);
+      const sent = await this.#sender.knock(target);
       if (!('waitMs' in sent)) return sent;
-      if (sent.waitMs > LONGEST_WAIT_MS) this.#refuseAhead(sent.waitMs);
-      await wait(this.#clock, sent.waitMs, signal);
+      if (sent.waitMs > LONGEST_WAIT_MS) refuseAhead(sent.waitMs);
+      await wait(this.#clock, sent.waitMs, target.signal);
     }
   }
 
-  /** One knock at an address that stays the same for the connection that follows; `keep` as in {@link Steps.claim}. */
-  async #knockAt(address: string, keep: number, signal?: AbortSignal): Promise<Knocked | { waitMs: number }> {
-    const profile = this.#profile;
-    signal?.throwIfAborted();
-    if (profile.scheme === 'one-time') return this.#oneTimeAt(profile, address, keep, signal);
-    await sendInOrder(address, profile.sequence, { delayMs: this.#delayMs, clock: this.#clock, signal });
-    return { sentTo: address, packets: profile.sequence.length };
-  }
-
-  async #oneTimeAt(
-    profile: OneTimeProfile,
-    address: string,
-    keep: number,
-    signal?: AbortSignal,
-  ): Promise<Knocked | { waitMs: number }> {
-    const claim = await this.#steps.claim(keep);
-    if ('waitMs' in claim) return claim;
-    const { step } = claim;
-    const knocks = oneTimeKnocks(profile, step);
-    if (profile.carrier === 'udp') await sendTagged(address, knocks, signal);
-    else {
-      const ports = knocks.map(({ port }) => ({ port, protocol: 'tcp' as const }));
-      await sendInOrder(address, ports, { delayMs: this.#delayMs, clock: this.#clock, signal });
-    }
-    return { sentTo: address, packets: knocks.length, step };
-  }
-
-  #resolve(signal?: AbortSignal): Promise<string> {
-    return resolveHost(this.#profile.host, this.#family, signal);
+  #servicesOf(service: string | undefined): readonly string[] {
+    if (service === undefined) return Object.keys(this.#profile.services).slice(0, MOST_SERVICES);
+    this.#portOf(service);
+    return [service];
   }
 
   #portOf(service: string | undefined): number {
@@ -194,21 +206,29 @@ export class Knocker {
     const got = service === undefined ? 'nothing' : `'${printable(service, 40)}'`;
     throw new RangeError(`service must be one of ${names.join(', ')}, got ${got}`);
   }
+}
 
-  #serviceAt(port: number): string {
-    const found = Object.entries(this.#profile.services).find(([, each]) => each === port);
-    if (found !== undefined) return found[0];
-    throw new RangeError(`port must be one of the profile's services, got ${port}`);
+function senderOf(
+  profile: Profile,
+  options: KnockerOptions,
+  { clock, claim }: { clock: Clock; claim: Prefix | null },
+): KnockSender {
+  const { state = memoryState(), delayMs = 20, signer } = options;
+  switch (profile.scheme) {
+    case 'spa':
+      return spaSender(profile, { state, clock, signer, claim });
+    case 'one-time':
+      return oneTimeSender(profile, { state, clock, delayMs });
+    case 'sequence':
+      return sequenceSender(profile, { clock, delayMs });
   }
+}
 
-  #refuseAhead(waitMs: number): never {
-    const advice =
-      waitMs > LONGEST_WAIT_MS
-        ? "this computer's clock is behind the last knock: set it right"
-        : `wait ${Math.ceil(waitMs / 1000)} s`;
-    throw new KnockError(
-      'ERR_KNOCK_AHEAD',
-      `too many knocks in a row: the next is not valid yet (${advice})`,
-    );
-  }
+function claimOf({ scheme }: Profile, source: string | undefined): Prefix | null {
+  if (source === undefined) return null;
+  const claim = parsePrefix(source);
+  if (claim === null)
+    throw new TypeError(`source must be an address or a prefix, got '${printable(source)}'`);
+  if (scheme !== 'spa') throw new TypeError(`source needs a profile of scheme spa, got ${scheme}`);
+  return claim;
 }

@@ -1,10 +1,10 @@
-// A client's profile: whom to knock at and with what. JSON text, checked by hand, because the light entry loads no
-// validation library. A profile holds a secret: no message here ever repeats a value of it.
+// A client's profile: whom to knock at and with what, as JSON text. What a value may be is in profile-fields.ts.
 
-import { isIP } from 'node:net';
 import { parseBase64 } from '../base64.ts';
-import { KnockError, printable } from '../errors.ts';
+import { printable } from '../errors.ts';
+import { parseSshPublicKey } from '../crypto/ssh-key.ts';
 import { parseKnockPort, type KnockPort } from '../scheme/sequence.ts';
+import { fieldsOf, hostOf, nameOf, refuse, servicesOf, whole, type Fields } from './profile-fields.ts';
 
 interface ProfileBase {
   /** The gateway: a host name or an address. */
@@ -13,6 +13,21 @@ interface ProfileBase {
   readonly client: string;
   /** TCP ports of the services that this client may open, by name. */
   readonly services: Readonly<Record<string, number>>;
+}
+
+/** The profile of a client that knocks with single packets (protocols/spa.md). */
+export interface SpaProfile extends ProfileBase {
+  readonly scheme: 'spa';
+  /** The gateway's name in its own configuration: a knock for another one is refused there. */
+  readonly gateway: string;
+  /** UDP port of the knocks. */
+  readonly port: number;
+  /** The gateway's access key, 32 bytes. */
+  readonly accessKey: Uint8Array;
+  /** The client's public key as an OpenSSH line, whose private half signs; or a shared secret of 32 bytes. */
+  readonly key: string | Uint8Array;
+  /** What knocks say of their source: nothing, the client's address, or its prefix. */
+  readonly bind: 'observed' | 'exact' | 'prefix';
 }
 
 /** The profile of a client that knocks with hashed one-time sequences. */
@@ -37,12 +52,11 @@ export interface SequenceProfile extends ProfileBase {
 }
 
 /** What a client knows of one gateway. */
-export type Profile = OneTimeProfile | SequenceProfile;
-
-type Fields = Readonly<Record<string, unknown>>;
+export type Profile = SpaProfile | OneTimeProfile | SequenceProfile;
 
 const COMMON = ['portknock', 'host', 'client', 'scheme', 'services'];
 const OWN: Readonly<Record<string, readonly string[]>> = {
+  spa: ['gateway', 'port', 'access_key', 'bind'],
   'one-time': ['secret', 'digest', 'knocks', 'ports', 'step', 'carrier'],
   sequence: ['sequence'],
 };
@@ -61,78 +75,80 @@ export function parseProfile(text: string): Profile {
   if (fields.portknock !== 1) refuse('portknock must be 1, the version of the format');
   const scheme = fields.scheme;
   const own = typeof scheme === 'string' && Object.hasOwn(OWN, scheme) ? OWN[scheme] : undefined;
-  if (own === undefined) refuse('scheme must be one-time or sequence');
-  const known = [...COMMON, ...own];
+  if (own === undefined) refuse('scheme must be spa, one-time or sequence');
+  const known = [...COMMON, ...own, ...(scheme === 'spa' ? [spaKey(fields)] : [])];
   const stranger = Object.keys(fields).find((key) => !known.includes(key));
   if (stranger !== undefined) refuse(`key is not known: '${printable(stranger, 40)}'`);
   const missing = known.find((key) => !Object.hasOwn(fields, key));
   if (missing !== undefined) refuse(`${missing} is missing`);
-  const base = { host: hostOf(fields), client: nameOf(fields.client), services: servicesOf(fields.services) };
+  const base = {
+    host: hostOf('host', fields.host),
+    client: nameOf(fields.client),
+    services: servicesOf(fields.services),
+  };
   if (scheme === 'sequence') return { ...base, scheme, sequence: sequenceOf(fields.sequence) };
+  if (scheme === 'spa') return { ...base, scheme, ...spaOf(fields) };
   return { ...base, scheme: 'one-time', ...oneTimeOf(fields) };
 }
 
 /** Writes a profile as the JSON text that {@link parseProfile} reads. It holds the secret: keep it at mode 0600. */
 export function formatProfile(profile: Profile): string {
   const { host, client, scheme, services } = profile;
-  const own =
-    profile.scheme === 'sequence'
-      ? { sequence: profile.sequence.map(({ port, protocol }) => `${port}/${protocol}`) }
-      : {
-          secret: Buffer.from(profile.secret).toString('base64'),
-          digest: profile.digest,
-          knocks: profile.knocks,
-          ports: profile.ports,
-          step: profile.step,
-          carrier: profile.carrier,
-        };
-  return `${JSON.stringify({ portknock: 1, host, client, scheme, ...own, services }, null, 2)}\n`;
+  return `${JSON.stringify({ portknock: 1, host, client, scheme, ...ownOf(profile), services }, null, 2)}\n`;
 }
 
-function fieldsOf(text: string): Fields {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    // The parser's own message quotes the text, which holds a secret.
-    refuse('the text is not JSON');
+function ownOf(profile: Profile): Fields {
+  switch (profile.scheme) {
+    case 'spa': {
+      const { gateway, port, accessKey, key, bind } = profile;
+      const own = typeof key === 'string' ? { key } : { secret: base64(key) };
+      return { gateway, port, access_key: base64(accessKey), ...own, bind };
+    }
+    case 'one-time': {
+      const { secret, digest, knocks, ports, step, carrier } = profile;
+      return { secret: base64(secret), digest, knocks, ports, step, carrier };
+    }
+    case 'sequence':
+      return { sequence: profile.sequence.map(({ port, protocol }) => `${port}/${protocol}`) };
   }
-  return isFields(value) ? value : refuse('the text is not a JSON object');
 }
 
-function hostOf({ host }: Fields): string {
-  if (
-    typeof host !== 'string' ||
-    (isIP(host) === 0 && !/^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})$/u.test(host))
-  ) {
-    refuse('host must be a host name or an address');
+/** Which of its two kinds of keys an SPA profile has. */
+function spaKey(fields: Fields): 'key' | 'secret' {
+  if (Object.hasOwn(fields, 'key') === Object.hasOwn(fields, 'secret')) {
+    refuse('exactly one of key and secret must be there');
   }
-  return host;
+  return Object.hasOwn(fields, 'key') ? 'key' : 'secret';
 }
 
-function nameOf(client: unknown): string {
-  if (typeof client !== 'string' || !/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/u.test(client)) {
-    refuse('client must be a name of letters, digits, dot, dash and underscore, at most 64');
+function spaOf(fields: Fields): Omit<SpaProfile, keyof ProfileBase | 'scheme'> {
+  const { gateway, port, bind } = fields;
+  if (bind !== 'observed' && bind !== 'exact' && bind !== 'prefix') {
+    refuse('bind must be observed, exact or prefix');
   }
-  return client;
+  return {
+    gateway: hostOf('gateway', gateway),
+    port: whole('port', port, 1, 65535),
+    accessKey: secretOf('access_key', fields.access_key, [32, 32]),
+    key: spaKey(fields) === 'key' ? publicKeyOf(fields.key) : secretOf('secret', fields.secret, [32, 32]),
+    bind,
+  };
 }
 
-function servicesOf(services: unknown): Readonly<Record<string, number>> {
-  if (!isFields(services) || Object.keys(services).length === 0)
-    refuse('services must name at least one port');
-  const ports: Record<string, number> = {};
-  for (const [name, port] of Object.entries(services)) {
-    if (!/^[a-z0-9][a-z0-9-]{0,31}$/u.test(name)) refuse(`service name is bad: '${printable(name, 40)}'`);
-    ports[name] = whole(`port of service ${name}`, port, 1, 65535);
-  }
-  return ports;
+function publicKeyOf(key: unknown): string {
+  if (typeof key === 'string' && parseSshPublicKey(key) !== null) return key;
+  return refuse('key must be a public key line, ssh-ed25519 AAAA...');
+}
+
+function secretOf(name: string, text: unknown, [least, most]: readonly [number, number]): Uint8Array {
+  const secret = typeof text === 'string' ? parseBase64(text) : null;
+  if (secret !== null && secret.length >= least && secret.length <= most) return secret;
+  return refuse(`${name} must be base64 of ${least === most ? `${least}` : `${least} to ${most}`} bytes`);
 }
 
 function oneTimeOf(fields: Fields): Omit<OneTimeProfile, keyof ProfileBase | 'scheme'> {
   const { digest, carrier, ports } = fields;
-  const secret = typeof fields.secret === 'string' ? parseBase64(fields.secret) : null;
-  if (secret === null || secret.length < 16 || secret.length > 64)
-    refuse('secret must be base64 of 16 to 64 bytes');
+  const secret = secretOf('secret', fields.secret, [16, 64]);
   if (digest !== 'sha256' && digest !== 'md5') refuse('digest must be sha256 or md5');
   if (carrier !== 'udp' && carrier !== 'tcp') refuse('carrier must be udp or tcp');
   if (!Array.isArray(ports) || ports.length !== 2) refuse('ports must be [low, high]');
@@ -158,20 +174,6 @@ function sequenceOf(value: unknown): readonly KnockPort[] {
   return ports;
 }
 
-function whole(name: string, value: unknown, low: number, high: number): number {
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < low || value > high) {
-    refuse(`${name} must be a whole number from ${low} to ${high}`);
-  }
-  return value;
-}
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function refuse(problem: string): never {
-  throw new KnockError(
-    'ERR_PROFILE',
-    `profile cannot be used: ${problem} (write it anew with portknock add-client)`,
-  );
+function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('base64');
 }

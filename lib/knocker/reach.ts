@@ -20,7 +20,12 @@ export interface ReachTask {
   readonly refuseAhead: (waitMs: number) => never;
 }
 
-const ROUND_MS = 1500;
+/** A lost knock costs a round, so they begin short, and grow: a fresh knock is cheap. */
+const FIRST_ROUND_MS = 300;
+const ROUND_GROWTH = 1.5;
+const LONGEST_ROUND_MS = 2000;
+/** Where the next knock ends the attempts, a handshake needs its time, also on a slow link. */
+const WHOLE_ROUND_MS = 1500;
 const FIRST_PAUSE_MS = 20;
 const LONGEST_PAUSE_MS = 1000;
 /** Older attempts are on links too slow to live. */
@@ -52,7 +57,10 @@ export async function reach(task: ReachTask): Promise<Socket | null> {
 }
 
 async function rounds(task: ReachTask, attempts: Attempts, stop: AbortSignal): Promise<never> {
+  let roundMs = task.keepAttempts ? FIRST_ROUND_MS : WHOLE_ROUND_MS;
   for (let knocked = false; ;) {
+    // Another knock would open the port once more than it is used.
+    while (attempts.isJudging) await wait(task.clock, FIRST_PAUSE_MS, stop);
     if (!task.keepAttempts) attempts.abandon();
     const waitMs = await task.knock(stop);
     if (waitMs > 0 && !knocked) {
@@ -61,15 +69,22 @@ async function rounds(task: ReachTask, attempts: Attempts, stop: AbortSignal): P
       continue;
     }
     knocked = true;
-    const roundMs = waitMs > 0 ? waitMs : ROUND_MS;
-    let pauseMs = FIRST_PAUSE_MS;
-    for (let elapsedMs = 0; elapsedMs < roundMs;) {
-      attempts.start();
-      const restMs = Math.min(pauseMs, roundMs - elapsedMs);
-      await wait(task.clock, restMs, stop);
-      elapsedMs += restMs;
-      pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
-    }
+    await attemptFor(waitMs > 0 ? waitMs : roundMs, { task, attempts, stop });
+    if (task.keepAttempts) roundMs = Math.min(ROUND_GROWTH * roundMs, LONGEST_ROUND_MS);
+  }
+}
+
+async function attemptFor(
+  ms: number,
+  { task, attempts, stop }: { task: ReachTask; attempts: Attempts; stop: AbortSignal },
+): Promise<void> {
+  let pauseMs = FIRST_PAUSE_MS;
+  for (let elapsedMs = 0; elapsedMs < ms;) {
+    attempts.start();
+    const restMs = Math.min(pauseMs, ms - elapsedMs);
+    await wait(task.clock, restMs, stop);
+    elapsedMs += restMs;
+    pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
   }
 }
 
@@ -86,6 +101,11 @@ class Attempts {
   constructor(task: ReachTask, won: () => void) {
     this.#task = task;
     this.#won = won;
+  }
+
+  /** Whether one is connected, and may be the winner in a moment. */
+  get isJudging(): boolean {
+    return this.#candidate !== null;
   }
 
   start(): void {

@@ -3,38 +3,30 @@
 // own refusal to send is a failure.
 
 import { createSocket, type Socket as DatagramSocket } from 'node:dgram';
-import { lookup } from 'node:dns/promises';
 import { connect, isIPv6 } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 import { KnockError, messageOf, printable, systemCode } from '../errors.ts';
 import type { OneTimeKnock } from '../scheme/one-time-key.ts';
 import type { KnockPort } from '../scheme/sequence.ts';
-import { unlessAborted, wait } from './wait.ts';
+import { wait } from './wait.ts';
 
-/**
- * The first address of `host` of the wanted family, in the resolver's order.
- *
- * @throws KnockError `ERR_RESOLVE`
- */
-export async function resolveHost(host: string, family?: 4 | 6, signal?: AbortSignal): Promise<string> {
-  const shown = printable(host);
-  let found: readonly { readonly address: string; readonly family: number }[];
+/** One datagram, to each of the addresses. @throws KnockError `ERR_SEND` when not even one could be sent */
+export async function sendDatagram(
+  addresses: readonly [string, ...string[]],
+  port: number,
+  datagram: Buffer,
+): Promise<void> {
+  const socket = datagramSocket(addresses[0]);
   try {
-    found = await unlessAborted(lookup(host, { all: true, family: family ?? 0 }), signal);
-  } catch (cause) {
-    signal?.throwIfAborted();
-    throw new KnockError('ERR_RESOLVE', `host has no address: '${shown}' (check the name and the DNS)`, {
-      cause,
-    });
+    const sent = await Promise.allSettled(
+      addresses.map((address) => sendOne(socket, datagram, port, address)),
+    );
+    const [first] = sent;
+    if (first?.status === 'rejected' && sent.every(({ status }) => status === 'rejected')) throw first.reason;
+  } finally {
+    socket.close();
   }
-  // The resolver hands out a literal address of the other family all the same.
-  const first = found.find((each) => family === undefined || each.family === family);
-  if (first !== undefined) return first.address;
-  throw new KnockError(
-    'ERR_RESOLVE',
-    `host has no IPv${family ?? ''} address: '${shown}' (use the other family)`,
-  );
 }
 
 /** One datagram per knock, all from one socket and so from one source. @throws KnockError `ERR_SEND` */
@@ -65,7 +57,7 @@ export async function sendInOrder(
   knocks: readonly KnockPort[],
   { delayMs, clock, signal }: { delayMs: number; clock: Clock; signal: AbortSignal | undefined },
 ): Promise<void> {
-  await requireRoute(address);
+  await localAddress(address);
   for (const [index, { port, protocol }] of knocks.entries()) {
     const delay = index === knocks.length - 1 ? 0 : delayMs;
     signal?.throwIfAborted();
@@ -109,17 +101,20 @@ function sendOne(socket: DatagramSocket, payload: Buffer, port: number, address:
 }
 
 /**
- * Asks the kernel for a route without sending anything: a connected UDP socket. An "unreachable" of a later SYN may
- * come from the gateway's firewall and is as good as silence; here it can only come from this host.
+ * The address that this host sends to `address` from, by asking the kernel for a route: a connected UDP socket, which
+ * sends nothing. An "unreachable" of a later SYN may come from the gateway's firewall and is as good as silence; here
+ * it can only come from this host.
+ *
+ * @throws KnockError `ERR_SEND` when there is no route
  */
-async function requireRoute(address: string): Promise<void> {
+export async function localAddress(address: string): Promise<string> {
   const socket = datagramSocket(address);
   try {
-    await new Promise<void>((resolve, reject) => {
+    return await new Promise<string>((resolve, reject) => {
       // @types/node does not say that the callback is handed the error.
       const done = (error?: Error): void => {
         if (error instanceof Error) reject(sendError(address, error));
-        else resolve();
+        else resolve(socket.address().address);
       };
       socket.connect(9, address, done);
     });

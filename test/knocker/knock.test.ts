@@ -58,17 +58,17 @@ describe('a one-time knock over udp', () => {
   it('is not sent before its step is on record', async () => {
     await withKnocks([STEP + 5], async (ear) => {
       let saved = (): void => undefined;
-      const steps: number[] = [];
+      const steps: bigint[] = [];
       const state = {
-        load: () => Promise.resolve(STEP + 4),
-        save: (step: number) => {
+        load: () => Promise.resolve(BigInt(STEP + 4)),
+        save: (step: bigint) => {
           steps.push(step);
           return new Promise<void>((resolve) => (saved = resolve));
         },
       };
       const knocked = new Knocker(PROFILE, { clock: virtualClock((STEP + 3) * 10_000), state }).knock('ssh');
       await turns();
-      assert.deepEqual(steps, [STEP + 5]);
+      assert.deepEqual(steps, [BigInt(STEP + 5)]);
       assert.deepEqual(ear.heard, []);
       saved();
       assert.equal((await knocked).step, STEP + 5);
@@ -111,7 +111,7 @@ describe('a one-time knock over udp', () => {
   });
 
   it('says that the clock is wrong when the last knock lies far ahead of it', async () => {
-    const state = { load: () => Promise.resolve(STEP + 100_000), save: () => Promise.resolve() };
+    const state = { load: () => Promise.resolve(BigInt(STEP + 100_000)), save: () => Promise.resolve() };
     const knocker = new Knocker(PROFILE, { clock: virtualClock(NOW), state });
     await assert.rejects(knocker.knock(), coded('ERR_KNOCK_AHEAD', /clock is behind the last knock/u));
   });

@@ -66,7 +66,7 @@ describe('a profile is refused', () => {
     [
       'for a client that is no name',
       { ...good, client: '../x' },
-      'client must be a name of letters, digits, dot, dash and underscore, at most 64',
+      'client must be a name of letters, digits, dot, dash, underscore and at sign, at most 64',
     ],
     ['without services', { ...good, services: {} }, 'services must name at least one port'],
     ['for a list of services', { ...good, services: [22] }, 'services must name at least one port'],
