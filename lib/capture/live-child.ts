@@ -45,8 +45,6 @@ export class LiveChild {
   readonly ready: Promise<boolean>;
   /** Resolves when the process has ended, to how. */
   readonly gone: Promise<string>;
-  /** Resolves when all that it wrote was read, after its end. */
-  readonly #drained: Promise<void>;
   readonly #process: CaptureProcess;
   readonly #sink: PacketSink;
   #capturing = true;
@@ -64,11 +62,6 @@ export class LiveChild {
         // A process that never was does not exit. Other errors are of messages to one that is ending.
         if (process.pid === undefined) resolve(error.message);
       });
-    });
-    // Not its event `close`, which never comes when it was us who disconnected.
-    this.#drained = new Promise((resolve) => {
-      if (process.stdout === null) resolve();
-      else process.stdout.once('close', resolve);
     });
     this.ready = this.#begin(order, clock);
   }
@@ -93,15 +86,15 @@ export class LiveChild {
   }
 
   /**
-   * Lets it write what the kernel holds for it and end; killed when that takes more than a second. To be read all the
-   * while. Resolves when all that it wrote was taken.
+   * Lets it write what the kernel holds for it and end; killed when that takes more than a second. Resolves when it is
+   * gone; what it wrote last may still be on its way.
    */
   async retire(clock: Clock): Promise<void> {
     this.#capturing = false;
     // It exits when it hears of that, which it does when no packet is waiting.
     if (this.#process.connected) this.#process.disconnect();
     const cancel = clock.after(RETIRE_PATIENCE_MS, () => this.#process.kill('SIGKILL'));
-    await this.#drained;
+    await this.gone;
     cancel();
   }
 

@@ -80,7 +80,6 @@ export class LiveRun {
     if (this.#closed) throw new KnockError('ERR_CAPTURE', `capture on ${this.#device} was closed`);
     const filter = captureFilter(needs, this.#context.clock.now());
     if (filter !== this.#children.filter) {
-      this.#cancelRestart();
       try {
         await this.#children.change(filter);
       } finally {
@@ -109,12 +108,11 @@ export class LiveRun {
 
   #restart(): void {
     if (this.#closed || this.#alive === null) return;
+    this.#cancelRestart();
     const delayMs = this.#restartMs;
     this.#restartMs = Math.min(delayMs * 2, LONGEST_RESTART_MS);
     this.#cancelRestart = this.#context.clock.after(delayMs, () => {
-      this.#inTurn(async () => {
-        if (this.#children.filter === null) await this.#capture(this.#needs);
-      }).catch((error: unknown) => {
+      this.#inTurn(() => this.#capture(this.#needs)).catch((error: unknown) => {
         this.#warn(`capture cannot be started again: ${messageOf(error)}; trying on`);
       });
     });

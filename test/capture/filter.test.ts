@@ -28,7 +28,7 @@ const NEEDS: readonly CaptureNeed[] = [
   { protocol: 'udp', ports: [62_201, 62_201], payloadLength: [192, 480], hints: () => HINTS },
   { protocol: 'udp', ports: [62_200, 62_202], payloadLength: [479, 481], hints: () => [-559_038_737] },
   { protocol: 'udp', ports: [100, 100], hints: () => [0x01020304] },
-  { protocol: 'udp', ports: [200, 200], payloadLength: [4, 9] },
+  { protocol: 'udp', ports: [99, 100], payloadLength: [4, 9] },
   { protocol: 'udp', ports: [20_000, 20_010], payloadLength: 32 },
   { protocol: 'udp', ports: [20_005, 20_020], payloadLength: 32 },
   { protocol: 'udp', ports: [9000, 9000] },
@@ -85,7 +85,7 @@ function variety(base: FrameOptions): Buffer[] {
   return frames;
 }
 
-const PORTS = [99, 100, 101, 200, 9000, 20_005, 62_199, 62_200, 62_201, 62_202, 62_203];
+const PORTS = [99, 100, 101, 9000, 20_005, 62_199, 62_200, 62_201, 62_202, 62_203];
 const LENGTHS = [0, 3, 4, 7, 8, 9, 10, 31, 32, 191, 192, 193, 478, 479, 480, 481, 482];
 
 /** Datagrams of every sort to the ports with hints; with `lies`, the UDP header of many gives another length. */

@@ -84,6 +84,9 @@ describe('LiveRun', () => {
     assert.equal(first.ended, 'disconnected');
     assert.deepEqual(running(), [second]);
     await clock.advance(HOUR_MS - 10_000);
+    second.packet('one', clock.now());
+    await clock.advance(1);
+    assert.deepEqual(seen, ['one']);
     assert.equal(capture.processes.length, 2);
     assert.deepEqual(sink.warnings, []);
   });
@@ -192,9 +195,11 @@ describe('LiveRun', () => {
     it('gives a new process ten seconds to be ready', async () => {
       const first = await open(HINTED);
       const second = await turnHour();
+      second.packet('never delivered', 1);
       await clock.advance(10_000);
       assert.equal(second.ended, 'SIGKILL');
-      assert.deepEqual(running(), [first]);
+      assert.equal(second.stdout.destroyed, true);
+      assert.deepEqual([running(), seen], [[first], []]);
       assert.match(sink.warnings.join(), /did not start within 10 s/u);
     });
 
@@ -259,6 +264,19 @@ describe('LiveRun', () => {
       assert.deepEqual(sink.warnings, ['a new capture process ended (SIGSEGV); the one before it goes on']);
     });
 
+    it('starts another when the new process dies while the old one is already ending', async () => {
+      const first = await open(HINTED);
+      const second = await turnHour();
+      second.ready();
+      first.obedient = false;
+      await clock.advance(1500);
+      second.exit('SIGSEGV');
+      await clock.advance(1);
+      assert.deepEqual(sink.warnings, ['capture on eth0 ended (SIGSEGV); starting it again']);
+      await clock.advance(5000);
+      assert.deepEqual([capture.processes.length, first.ended], [3, 'SIGKILL']);
+    });
+
     it('starts another when both die side by side', async () => {
       const first = await open(HINTED);
       const second = await turnHour();
@@ -291,18 +309,24 @@ describe('LiveRun', () => {
       const first = await open(HINTED);
       first.exit('SIGKILL');
       const waits: number[] = [];
-      for (let count = 2; count < 12; count += 1) {
+      for (let count = 2; count < 16; count += 1) {
         const before = clock.now();
         while (capture.processes.length < count) await clock.advance(100);
         waits.push(clock.now() - before);
         capture.newest.report({ kind: 'failed', fault: 'interface', message: '' });
         await clock.advance(0);
       }
-      assert.deepEqual(waits, [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000]);
-      assert.match(
-        sink.warnings.at(-1) ?? '',
-        /^capture cannot be started again: interface eth0 does not exist .*; trying on$/u,
-      );
+      assert.deepEqual(waits, [
+        ...[100, 200, 400, 800, 1600, 3200, 6400],
+        ...[10_000, 10_000, 10_000, 10_000, 10_000, 10_000, 10_000],
+      ]);
+      assert.equal(sink.warnings[0], 'capture on eth0 ended (SIGKILL); starting it again');
+      for (const warning of sink.warnings.slice(1)) {
+        assert.match(
+          warning,
+          /^capture cannot be started again: interface eth0 does not exist .*; trying on$/u,
+        );
+      }
     });
 
     it('kills a process that writes nonsense, and starts another', async () => {
@@ -415,6 +439,7 @@ describe('LiveRun', () => {
       await clock.advance(0);
       capture.newest.exit('SIGKILL');
       await failing;
+      assert.equal(clock.pending, 2, 'one check and one restart');
       await clock.advance(200);
       assert.equal(capture.processes.length, 3);
       assert.equal(capture.newest.order?.filter, filterNow(PLAIN));

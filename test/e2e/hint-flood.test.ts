@@ -44,10 +44,10 @@ describeInNamespaces(
 
     async function received(): Promise<number> {
       const table = await world.gateway.must('cat', ['/proc/net/dev']);
-    return Number(new RegExp(`${world.device}: *\\d+ +(\\d+)`, 'u').exec(table)?.[1]);
-  }
+      return Number(new RegExp(`${world.device}: *\\d+ +(\\d+)`, 'u').exec(table)?.[1]);
+    }
 
-  async function flood(...options: readonly string[]): Promise<Cost> {
+    async function flood(...options: readonly string[]): Promise<Cost> {
       const watcher = await Watcher.start(world.gateway, world.device, String(HOUR_MS), ...options);
       try {
         // What is done once after the start is over then.
