@@ -7,15 +7,19 @@ import type { PacketSource } from '../capture/source.ts';
 import type { FirewallDriver } from '../firewall/driver.ts';
 import { iptables } from '../firewall/iptables.ts';
 import { mock } from '../firewall/mock.ts';
-import { systemClock } from '../clock.ts';
+import { systemClock, type Clock } from '../clock.ts';
 import { KnockListener } from '../listener/listener.ts';
+import type { ReloadOptions } from '../listener/options.ts';
+import type { ClientAccess } from '../policy/access.ts';
 import { createReplayFile, fileReplay } from '../replay/file.ts';
 import { memoryReplay } from '../replay/memory.ts';
 import type { ReplayStore } from '../replay/store.ts';
 import { oneTime } from '../scheme/one-time.ts';
 import type { Scheme } from '../scheme/scheme.ts';
 import { sequence } from '../scheme/sequence.ts';
-import type { GatewayConfig } from './schema.ts';
+import { spa } from '../scheme/spa.ts';
+import { requireReloadable } from './reload.ts';
+import type { ClientConfig, GatewayConfig } from './schema.ts';
 
 /** The parts of a gateway, put together and not yet started. */
 export interface Assembly {
@@ -24,6 +28,23 @@ export interface Assembly {
   readonly source: PacketSource;
   readonly schemes: readonly Scheme[];
   readonly replay: ReplayStore;
+  /** What the listener goes by at first. */
+  readonly rules: ReloadOptions;
+  /**
+   * Goes by another configuration from now on, without losing grants, replay state or a packet.
+   *
+   * @throws KnockError `ERR_CONFIG`, one line for each thing that cannot change while it runs; what
+   *   `KnockListener.reload` throws. Nothing has changed then
+   */
+  reload(config: GatewayConfig): Promise<void>;
+}
+
+export interface AssembleOptions {
+  /** The mock driver and replay state in memory, so that a trial neither opens a port nor uses up a knock. */
+  readonly dryRun?: boolean;
+  /** Where packets come from, whatever the configuration says. */
+  readonly source?: PacketSource;
+  readonly clock?: Clock;
 }
 
 /** The file of the replay state within `state_dir`. */
@@ -36,30 +57,32 @@ export function createReplay(path: string): Promise<void> {
   return createReplayFile(path);
 }
 
-/**
- * Puts a gateway together; touches nothing. `dryRun`: the mock driver and replay state in memory, so that a trial
- * neither opens a port nor uses up a knock.
- */
-export function assemble(
-  config: GatewayConfig,
-  { dryRun = false }: { readonly dryRun?: boolean } = {},
-): Assembly {
-  const source = sourceOf(config);
-  const schemes = schemesOf(config);
-  const driver = dryRun ? mock({ clock: systemClock }) : driverOf(config);
+/** Puts a gateway together; touches nothing. */
+export function assemble(config: GatewayConfig, options: AssembleOptions = {}): Assembly {
+  const { dryRun = false, source = sourceOf(config), clock = systemClock } = options;
+  const driver = dryRun ? mock({ clock }) : driverOf(config, clock);
   const replay = dryRun ? memoryReplay() : fileReplay(replayFile(config.stateDir));
+  const rules = rulesOf(config);
+  const listener = new KnockListener({ source, driver, replay, clock, ...rules });
+  return {
+    ...{ listener, driver, source, schemes: rules.schemes, replay, rules },
+    async reload(next) {
+      requireReloadable(config, next);
+      await listener.reload(rulesOf(next));
+    },
+  };
+}
+
+function rulesOf(config: GatewayConfig): ReloadOptions {
   const { services, clients, openForMs, connections } = config;
-  const listener = new KnockListener({
-    source,
-    schemes,
-    driver,
-    replay,
-    services,
-    openForMs,
-    connections,
-    clients: clients.map(({ name, services: allowed }) => ({ name, services: allowed })),
-  });
-  return { listener, driver, source, schemes, replay };
+  return { schemes: schemesOf(config), services, openForMs, connections, clients: clients.map(accessOf) };
+}
+
+function accessOf(client: ClientConfig): ClientAccess {
+  const { name, services } = client;
+  if (client.scheme !== 'spa') return { name, services };
+  const { bind, widestPrefix, expiresAt } = client;
+  return { name, services, bind, widestPrefix, ...(expiresAt === undefined ? {} : { expiresAt }) };
 }
 
 function sourceOf({ source }: GatewayConfig): PacketSource {
@@ -68,24 +91,38 @@ function sourceOf({ source }: GatewayConfig): PacketSource {
   return udpSocket(address === null ? { port: ports } : { port: ports, address });
 }
 
-function driverOf({ firewall, firewallBackend, protect }: GatewayConfig): FirewallDriver {
+function driverOf({ firewall, firewallBackend, protect }: GatewayConfig, clock: Clock): FirewallDriver {
   switch (firewall) {
     case 'iptables':
       return iptables({ backend: firewallBackend, protect });
     case 'mock':
-      return mock({ clock: systemClock });
+      return mock({ clock });
   }
 }
 
 /** Only schemes with clients: each adds to what must be captured. */
-function schemesOf({ clients }: GatewayConfig): readonly Scheme[] {
+function schemesOf(config: GatewayConfig): readonly Scheme[] {
+  const { clients } = config;
   const hashed = clients.filter((client) => client.scheme === 'one-time');
   const plain = clients.filter((client) => client.scheme === 'sequence');
-  const schemes: Scheme[] = [];
+  const schemes: Scheme[] = [...spaOf(config)];
   if (hashed.length > 0) {
     schemes.push(oneTime({ clients: Object.fromEntries(hashed.map(({ name, key }) => [name, key])) }));
   }
   if (plain.length > 0)
     schemes.push(sequence({ clients: Object.fromEntries(plain.map((client) => [client.name, client])) }));
   return schemes;
+}
+
+function spaOf({
+  clients,
+  gateway,
+  accessKeys,
+  knockPort: port,
+  services,
+}: GatewayConfig): readonly Scheme[] {
+  const single = clients.filter((client) => client.scheme === 'spa');
+  if (single.length === 0 || gateway === null) return [];
+  const keys = Object.fromEntries(single.map(({ name, key }) => [name, key]));
+  return [spa({ gateway, accessKeys, port, services: Object.keys(services), clients: keys })];
 }

@@ -1,7 +1,6 @@
-// What concerns several keys of a configuration at once: names that must exist, ports and secrets that must differ,
-// a packet source that must see the knocks, and how strong each sequence is.
+// What concerns several keys of a configuration at once: names that must exist, ports that must differ, a packet
+// source that must see the knocks, and how strong each sequence is.
 
-import { createHash } from 'node:crypto';
 import { oneTimeBits } from '../scheme/one-time-key.ts';
 import { sequenceBits, sequenceProblem, sequencesProblem, type KnockPort } from '../scheme/sequence.ts';
 import { printable } from '../errors.ts';
@@ -46,26 +45,21 @@ export function checkSource(root: Section, settings: Settings | null): GatewayCo
 /** Every service of a client must be one of `known`, those with problems of their own included. */
 export function checkNames(section: Section, names: readonly unknown[], known: readonly string[]): void {
   for (const [index, name] of names.entries()) {
-    if (typeof name !== 'string' || known.includes(name)) continue;
-    const advice = didYouMean(name, known) ?? `known: ${known.map((each) => printable(each, 60)).join(', ')}`;
-    section.error('services', `service is not known: ${printable(name, 60)} (${advice})`, index);
+    const problem = typeof name === 'string' ? unknownService(name, known) : null;
+    if (problem !== null) section.error('services', problem, index);
   }
 }
 
-/** A shared secret would let one client act as another; hashes are compared, so that nothing here holds a secret. */
-export class SecretOwners {
-  readonly #owners = new Map<string, string>();
-
-  check(section: Section, client: string, key: string, secret: Uint8Array): void {
-    const hash = createHash('sha256').update(secret).digest('hex');
-    const owner = this.#owners.get(hash);
-    if (owner === undefined) this.#owners.set(hash, client);
-    else section.error(key, `secret is that of client ${owner} (give each its own: portknock keygen)`);
-  }
+/** What is to be said of a name that is none of the `known` services; `null` when it is one. */
+export function unknownService(name: string, known: readonly string[]): string | null {
+  if (known.includes(name)) return null;
+  const advice = didYouMean(name, known) ?? `known: ${known.map((each) => printable(each, 60)).join(', ')}`;
+  return `service is not known: ${printable(name, 60)} (${advice})`;
 }
 
 /** How strong a client's knocks are, and what is to be said about them. */
 export function checkStrength(section: Section, client: ClientConfig): void {
+  if (client.scheme === 'spa') return;
   if (client.scheme === 'sequence') {
     const problem = sequenceProblem(client.sequence);
     if (problem?.level === 'error') section.error('sequence', `${problem.message} (mix the ports)`);
@@ -101,12 +95,13 @@ export function bitsOf(
   return 'scheme' in client ? sequenceBits(client.sequence) : oneTimeBits(client);
 }
 
-/** A bound socket sees UDP on its own ports and nothing else. */
+/** A bound socket sees UDP on its own ports and nothing else. SPA knocks come to one port for all clients. */
 export function checkSocketSees(
   section: Section,
   client: ClientConfig,
   [low, high]: SocketAddress['ports'],
 ): void {
+  if (client.scheme === 'spa') return;
   const bound = low === high ? `${low}` : `${low}-${high}`;
   if (client.scheme === 'one-time') {
     const [first, last] = client.key.ports;

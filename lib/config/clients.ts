@@ -2,35 +2,41 @@
 
 import { printable } from '../errors.ts';
 import type { KnockPort } from '../scheme/sequence.ts';
-import { bitsOf, checkNames, checkSocketSees, checkStrength, checkTogether, SecretOwners } from './checks.ts';
-import {
-  CLIENT_NAME,
-  clientSchemas,
-  LATER_SCHEMES,
-  type ClientConfig,
-  type GatewayConfig,
-  type OneTimeEntry,
-  type SequenceEntry,
-} from './schema.ts';
+import { authorizedClients } from './authorized-keys.ts';
+import { bitsOf, checkNames, checkSocketSees, checkStrength, checkTogether } from './checks.ts';
+import { clientSchemas, LATER_SCHEMES, type OneTimeEntry, type SequenceEntry } from './client-schemas.ts';
+import { checkSpaGateway, spaClient } from './clients-spa.ts';
+import { KeyOwners } from './owners.ts';
+import { CLIENT_NAME, NAME_RULE, type ClientConfig, type GatewayConfig, type Settings } from './schema.ts';
 import type { Section } from './section.ts';
-import { secretOf, type SecretContext } from './secrets.ts';
+import { SECRET_COMMAND, secretOf, type SecretContext } from './secrets.ts';
+
+/** What is known of the gateway when its clients are read; `null` where there were problems. */
+export interface ClientsContext {
+  readonly settings: Settings | null;
+  readonly source: GatewayConfig['source'] | null;
+  readonly serviceNames: readonly string[] | null;
+  readonly accessKeys: readonly Uint8Array[];
+  readonly secrets: SecretContext;
+}
+
+interface KeyContext {
+  readonly owners: KeyOwners;
+  readonly secrets: SecretContext;
+}
+
+const SCHEMES = 'spa, one-time or sequence';
 
 /** The clients without problems; the others are reported. */
-export async function clientsOf(
-  root: Section,
-  serviceNames: readonly string[] | null,
-  source: GatewayConfig['source'] | null,
-  context: SecretContext,
-): Promise<readonly ClientConfig[]> {
-  const owners = new SecretOwners();
+export async function clientsOf(root: Section, context: ClientsContext): Promise<readonly ClientConfig[]> {
+  const { settings, source, serviceNames, secrets } = context;
+  const owners = new KeyOwners(context.accessKeys);
   const sequences = new Map<string, readonly KnockPort[]>();
   const clients: ClientConfig[] = [];
   const sections = root.sections('clients', 'client');
   for (const [name, section] of sections) {
-    if (!CLIENT_NAME.test(name)) {
-      section.error(null, 'name must be letters, digits, dot, dash and underscore, at most 64 (rename it)');
-    }
-    const client = await clientOf(name, section, owners, context);
+    if (!CLIENT_NAME.test(name)) section.error(null, `name must be ${NAME_RULE} (rename it)`);
+    const client = await clientOf(name, section, { owners, secrets });
     const named = section.value('services');
     if (serviceNames !== null && Array.isArray(named)) checkNames(section, named, serviceNames);
     if (client === null) continue;
@@ -39,27 +45,30 @@ export async function clientsOf(
     if (source?.kind === 'socket') checkSocketSees(section, client, source.ports);
     clients.push(client);
   }
-  if (root.isEmpty('clients')) {
+  const taken = new Set(root.names('clients'));
+  clients.push(...(await authorizedClients(root, { files: secrets, serviceNames, owners, taken })));
+  const hasSpa = sections.some(([, section]) => section.value('scheme') === 'spa');
+  if (hasSpa || root.has('authorized_keys')) checkSpaGateway(root, settings, source);
+  if (root.isEmpty('clients') && clients.length === 0) {
     root.warning('clients', 'clients is empty: nobody can knock (portknock add-client adds one)');
   }
   return clients;
 }
 
-async function clientOf(
-  name: string,
-  section: Section,
-  owners: SecretOwners,
-  context: SecretContext,
-): Promise<ClientConfig | null> {
+async function clientOf(name: string, section: Section, context: KeyContext): Promise<ClientConfig | null> {
   const scheme = section.value('scheme');
+  if (scheme === 'spa') return spaClient(name, section, context);
   if (scheme === 'one-time') {
     section.refuseStrangers(Object.keys(clientSchemas[scheme].entries));
-    const secret = await secretOf(section, { key: 'secret', bytes: [16, 64] }, context);
+    const secret = await secretOf(section, { key: 'secret', bytes: [16, 64] }, context.secrets);
     if (!section.has('secret') && !section.has('secret_file')) {
-      section.error(null, 'secret is missing (add secret_file, made by portknock keygen --out FILE)');
+      section.error(null, `secret is missing (add secret_file, made by ${SECRET_COMMAND})`);
     }
-    if (secret !== null)
-      owners.check(section, name, section.has('secret') ? 'secret' : 'secret_file', secret);
+    const owner = secret === null ? null : context.owners.take(name, secret);
+    if (owner !== null) {
+      const key = section.has('secret') ? 'secret' : 'secret_file';
+      section.error(key, `secret is ${printable(owner)} (give each its own: ${SECRET_COMMAND})`);
+    }
     const entry = section.parse(clientSchemas[scheme]);
     return entry === null || secret === null ? null : oneTimeClient(name, entry, secret);
   }
@@ -85,11 +94,11 @@ function sequenceClient(name: string, entry: SequenceEntry): ClientConfig {
 }
 
 function schemeProblem(section: Section, scheme: unknown): string {
-  if (!section.has('scheme')) return 'scheme is missing (add scheme: one-time)';
+  if (!section.has('scheme')) return `scheme is missing (add scheme: ${SCHEMES})`;
   if (isText(scheme) && LATER_SCHEMES.includes(scheme)) {
-    return `scheme ${scheme} is not in this version yet (use one-time or sequence)`;
+    return `scheme ${scheme} is not in this version yet (use ${SCHEMES})`;
   }
-  return `scheme is not known: ${printable(JSON.stringify(scheme), 60)} (use one-time or sequence)`;
+  return `scheme is not known: ${printable(JSON.stringify(scheme), 60)} (use ${SCHEMES})`;
 }
 
 function unique(names: readonly string[]): readonly string[] {

@@ -27,11 +27,12 @@ export function newConfigText({
 
 ${set(`gateway: ${scalar(gateway)}`, 'what clients call this host')}
 ${set(`interface: ${scalar(device)}`, 'where knocks arrive (any for all interfaces)')}
+${set('knock_port: 62201', 'UDP port of the knocks; nothing ever answers there')}
 ${set(`state_dir: ${scalar(stateDir)}`, 'which knocks were used: they must not work again')}
 firewall: iptables
 ${set('protect: true', "close the services' ports, like the host's other closed ports;")}
 ${set('', 'or drop, reject, or false when your own rules close them')}
-access_key_file: ${scalar(accessKeyFile)}
+${set(`access_key_file: ${scalar(accessKeyFile)}`, 'part of every profile: keeps strangers from the parser')}
 
 # What is hidden. More: protocol: udp, open_for: 2m, connections: unlimited
 services:
@@ -40,7 +41,8 @@ ${lines.join('\n')}
 ${set('open_for: 30s', 'how long an unused opening lasts')}
 ${set('connections: 1', 'how many connections one knock admits')}
 
-# Who may knock: portknock add-client NAME --one-time --services ${services.map(({ name }) => name).join(',')}
+# Who may knock: portknock add-client NAME --key NAME.pub
+# (NAME.pub is an ssh-ed25519 public key: the client's own, or made there with portknock keygen)
 clients: {}
 `;
 }

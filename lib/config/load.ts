@@ -7,6 +7,7 @@ import { messageOf, printable, systemCode } from '../errors.ts';
 import { checkServices, checkSource } from './checks.ts';
 import { clientsOf } from './clients.ts';
 import { parseConfigDocument } from './document.ts';
+import { readHostFile, type ReadHostFile } from './files.ts';
 import { ConfigError } from './problems.ts';
 import {
   SERVICE_NAME,
@@ -17,14 +18,15 @@ import {
   type Settings,
 } from './schema.ts';
 import type { Section } from './section.ts';
-import { isExposed, readSecretFile, secretOf, type ReadSecretFile, type SecretContext } from './secrets.ts';
+import { isExposed, secretsOf, type SecretContext } from './secrets.ts';
 
 export interface ParseOptions {
   /** The file's name, for messages and for relative paths. */
   readonly path: string;
   /** The file's permission bits; without them, secrets in the text itself are not objected to. */
   readonly mode?: number;
-  readonly readSecretFile?: ReadSecretFile;
+  /** How files that it names are read. */
+  readonly readFile?: ReadHostFile;
 }
 
 /**
@@ -38,25 +40,28 @@ export interface ParseOptions {
  * ```
  */
 export async function loadConfig(path: string): Promise<GatewayConfig> {
-  let text: string;
-  let mode: number;
+  const { text, mode } = await readConfig(path);
+  return parseConfig(text, { path, mode });
+}
+
+/** The text of a configuration file and its permission bits. @throws ConfigError */
+export async function readConfig(path: string): Promise<{ readonly text: string; readonly mode: number }> {
   try {
     const handle = await open(path, 'r');
     try {
-      mode = (await handle.stat()).mode & 0o777;
-      text = await handle.readFile('utf8');
+      const mode = (await handle.stat()).mode & 0o777;
+      return { mode, text: await handle.readFile('utf8') };
     } finally {
       await handle.close();
     }
   } catch (cause) {
     throw new ConfigError([{ file: path, line: 1, column: 1, message: unreadable(cause) }], { cause });
   }
-  return parseConfig(text, { path, mode });
 }
 
 /** Like {@link loadConfig}, for a text that is at hand. @throws ConfigError */
 export async function parseConfig(text: string, options: ParseOptions): Promise<GatewayConfig> {
-  const { path, mode = 0o600, readSecretFile: read = readSecretFile } = options;
+  const { path, mode = 0o600, readFile: read = readHostFile } = options;
   const { root, problems } = parseConfigDocument(text, path);
   const context: SecretContext = {
     directory: dirname(resolve(path)),
@@ -66,10 +71,13 @@ export async function parseConfig(text: string, options: ParseOptions): Promise<
   };
   root.refuseStrangers([...Object.keys(settingsSchema.entries), 'services', 'clients']);
   const settings = root.parse(settingsSchema);
-  const accessKey = await secretOf(root, { key: 'access_key', bytes: [32, 32] }, context);
+  const accessKeys = await accessKeysOf(root, context);
   const source = checkSource(root, settings);
   const services = servicesOf(root, settings);
-  const clients = await clientsOf(root, root.names('services'), source, context);
+  const clients = await clientsOf(root, {
+    ...{ settings, source, accessKeys, secrets: context },
+    serviceNames: root.names('services'),
+  });
   problems.throwIfAny();
   if (settings === null || source === null)
     throw new Error('a configuration without problems must be complete');
@@ -82,13 +90,22 @@ export async function parseConfig(text: string, options: ParseOptions): Promise<
     firewall: settings.firewall,
     firewallBackend: settings.firewall_backend,
     protect: settings.protect,
-    accessKey,
+    accessKeys,
     services,
     openForMs: settings.open_for,
     connections: settings.connections,
     clients,
     warnings: problems.warnings,
   };
+}
+
+async function accessKeysOf(root: Section, context: SecretContext): Promise<readonly Uint8Array[]> {
+  const keys = await secretsOf(root, { key: 'access_key', bytes: [32, 32], list: true }, context);
+  if (keys.length === 2 && keys[1] !== undefined && keys[0]?.equals(keys[1]) === true) {
+    const name = root.has('access_key_file') ? 'access_key_file' : 'access_key';
+    root.error(name, `${name} has the same key twice (keep one)`, 1);
+  }
+  return keys;
 }
 
 function servicesOf(root: Section, settings: Settings | null): Record<string, ServiceConfig> {

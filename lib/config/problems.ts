@@ -28,7 +28,7 @@ export function formatProblem({ file, line, column, message }: ConfigProblem): s
   return `${printable(file, 4096)}:${line}:${column}: ${message}`;
 }
 
-/** Collects problems and warnings of one file, by offset into its text. */
+/** Collects problems and warnings: of one file by offset into its text, and of others that it names. */
 export class Problems {
   readonly #file: string;
   readonly #lines: LineCounter;
@@ -48,21 +48,37 @@ export class Problems {
     this.#warnings.push(this.#locate(offset, message));
   }
 
+  /** A problem of another file. */
+  errorElsewhere(problem: ConfigProblem): void {
+    this.#errors.push(problem);
+  }
+
+  warningElsewhere(problem: ConfigProblem): void {
+    this.#warnings.push(problem);
+  }
+
   get warnings(): readonly ConfigProblem[] {
-    return this.#warnings.toSorted(byPlace);
+    return this.#inOrder(this.#warnings);
   }
 
   /** @throws ConfigError when there is any error */
   throwIfAny(): void {
-    if (this.#errors.length > 0) throw new ConfigError(this.#errors.toSorted(byPlace));
+    if (this.#errors.length > 0) throw new ConfigError(this.#inOrder(this.#errors));
   }
 
   #locate(offset: number, message: string): ConfigProblem {
     const { line, col } = this.#lines.linePos(offset);
     return { file: this.#file, line: Math.max(line, 1), column: Math.max(col, 1), message };
   }
-}
 
-function byPlace(one: ConfigProblem, other: ConfigProblem): number {
-  return one.line - other.line || one.column - other.column;
+  /** The configuration itself first, then the others as they came. */
+  #inOrder(problems: readonly ConfigProblem[]): readonly ConfigProblem[] {
+    const files = [this.#file, ...new Set(problems.map(({ file }) => file))];
+    return problems.toSorted(
+      (one, other) =>
+        files.indexOf(one.file) - files.indexOf(other.file) ||
+        one.line - other.line ||
+        one.column - other.column,
+    );
+  }
 }

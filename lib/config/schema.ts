@@ -3,23 +3,22 @@
 
 import { isIP } from 'node:net';
 import * as v from 'valibot';
+import type { ClientAccess } from '../policy/access.ts';
 import type { OneTimeClient } from '../scheme/one-time.ts';
 import type { KnockPort } from '../scheme/sequence.ts';
+import type { SpaClient } from '../scheme/spa-clients.ts';
 import type { ConfigProblem } from './problems.ts';
 import {
   connections,
   duration,
-  knockPort,
-  list,
+  oneOrMore,
   oneOf,
   parsePortRange,
   path,
   port,
-  portRange,
   secretText,
   text,
   value,
-  whole,
 } from './values.ts';
 
 /** A gateway's configuration, checked and with every default filled in; durations are in milliseconds. */
@@ -36,8 +35,8 @@ export interface GatewayConfig {
   readonly firewall: 'iptables' | 'mock';
   readonly firewallBackend: 'auto' | 'legacy' | 'nft';
   readonly protect: boolean | 'drop' | 'reject';
-  /** 32 bytes; for SPA clients. */
-  readonly accessKey: Uint8Array | null;
+  /** 32 bytes each; for SPA clients. During a rotation two: new profiles get the first. */
+  readonly accessKeys: readonly Uint8Array[];
   readonly services: Readonly<Record<string, ServiceConfig>>;
   readonly openForMs: number;
   readonly connections: number | 'unlimited';
@@ -66,26 +65,27 @@ export type ClientConfig = {
   readonly services: readonly string[];
   readonly bits: number;
 } & (
+  | ({ readonly scheme: 'spa'; readonly key: SpaClient } & Required<
+      Pick<ClientAccess, 'bind' | 'widestPrefix'>
+    > &
+      Pick<ClientAccess, 'expiresAt'>)
   | { readonly scheme: 'one-time'; readonly key: Required<OneTimeClient> }
   | { readonly scheme: 'sequence'; readonly sequence: readonly KnockPort[]; readonly timeoutMs: number }
 );
 
+/** A client that knocks with single packets. */
+export type SpaClientConfig = Extract<ClientConfig, { scheme: 'spa' }>;
+
 export const SERVICE_NAME = /^[a-z0-9][a-z0-9-]{0,31}$/u;
-export const CLIENT_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/u;
+export const CLIENT_NAME = /^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/u;
+export const NAME_RULE = 'letters, digits, dot, dash, underscore and at sign, at most 64';
+export const BINDS = ['observed', 'exact', 'prefix'] as const;
+export const SPA_DEFAULTS = { bind: 'observed', widestPrefix: [24, 56] } as const;
 
 /** What udpSocket binds at most. */
 const MOST_SOCKET_PORTS = 256;
 const DAY_MS = 24 * 3600 * 1000;
 const openFor = duration('open_for', { lowMs: 1000, highMs: DAY_MS - 1000, stepMs: 1000 });
-const sequenceTimeout = v.optional(
-  duration('sequence_timeout', { lowMs: 100, highMs: 300_000, stepMs: 1 }),
-  '10s',
-);
-const serviceNames = list(
-  'services',
-  v.string('services must hold names of services (write them as [ssh, admin])'),
-  'name what this client may open, as in [ssh]',
-);
 
 const firewall = v.pipe(
   v.unknown(),
@@ -98,6 +98,11 @@ const firewall = v.pipe(
     return NEVER;
   }),
 );
+
+/** Two while one replaces the other. */
+function accessKeys<T extends v.GenericSchema<unknown, string>>(name: string, kind: (name: string) => T) {
+  return oneOrMore(kind(name), { name, most: 2, advice: 'while it is replaced two: first the new one' });
+}
 
 /** The top level without the maps of services and clients. */
 export const settingsSchema = v.object({
@@ -115,8 +120,11 @@ export const settingsSchema = v.object({
   firewall: v.optional(firewall, 'iptables'),
   firewall_backend: v.optional(oneOf('firewall_backend', ['auto', 'legacy', 'nft']), 'auto'),
   protect: v.optional(oneOf('protect', [true, 'drop', 'reject', false]), true),
-  access_key: v.optional(secretText('access_key')),
-  access_key_file: v.optional(path('access_key_file')),
+  access_key: v.optional(accessKeys('access_key', secretText)),
+  access_key_file: v.optional(accessKeys('access_key_file', path)),
+  authorized_keys: v.optional(
+    oneOrMore(path('authorized_keys'), { name: 'authorized_keys', most: 64, advice: 'name files' }),
+  ),
   open_for: v.optional(openFor, '30s'),
   connections: v.optional(connections, 1),
 });
@@ -128,36 +136,8 @@ export const serviceSchema = v.object({
   connections: v.optional(connections),
 });
 
-const oneTimeSchema = v.object({
-  scheme: v.literal('one-time'),
-  secret: v.optional(secretText('secret')),
-  secret_file: v.optional(path('secret_file')),
-  digest: v.optional(oneOf('digest', ['sha256', 'md5']), 'sha256'),
-  knocks: v.optional(whole('knocks', 2, 16), 5),
-  ports: v.optional(portRange('ports'), '20000-52767'),
-  step: v.optional(duration('step', { lowMs: 1000, highMs: 3_600_000, stepMs: 1000 }), '10s'),
-  carrier: v.optional(oneOf('carrier', ['udp', 'tcp']), 'udp'),
-  sequence_timeout: sequenceTimeout,
-  services: serviceNames,
-});
-
-const sequenceSchema = v.object({
-  scheme: v.literal('sequence'),
-  sequence: list('sequence', knockPort, 'as in [7000/tcp, 9000/udp, 8000/tcp, 7100/tcp]'),
-  sequence_timeout: sequenceTimeout,
-  services: serviceNames,
-});
-
-/** Clients by their scheme. */
-export const clientSchemas = { 'one-time': oneTimeSchema, sequence: sequenceSchema } as const;
-
-/** Schemes that the design has and this version has not. */
-export const LATER_SCHEMES: readonly unknown[] = ['spa', 'fwknop'];
-
 export type Settings = v.InferOutput<typeof settingsSchema>;
 export type ServiceEntry = v.InferOutput<typeof serviceSchema>;
-export type OneTimeEntry = v.InferOutput<typeof oneTimeSchema>;
-export type SequenceEntry = v.InferOutput<typeof sequenceSchema>;
 
 /** `40000-40015`, `62201`, and both with an address to bind: `127.0.0.1:40000`, `[::1]:40000-40015`. */
 function parseSocket(input: unknown): SocketAddress | null {

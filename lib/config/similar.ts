@@ -2,11 +2,18 @@
 
 /** Advice with the nearest of `known`, when there is one near enough. */
 export function didYouMean(word: string, known: readonly string[]): string | null {
-  const normal = word.toLowerCase().replaceAll('-', '_');
-  const ranked = known.map((candidate) => ({ candidate, distance: editDistance(normal, candidate) }));
+  const normal = normalised(word);
+  const ranked = known.map((candidate) => ({
+    candidate,
+    distance: editDistance(normal, normalised(candidate)),
+  }));
   const best = ranked.toSorted((one, other) => one.distance - other.distance)[0];
   const near = best !== undefined && best.distance <= Math.max(1, Math.floor(best.candidate.length / 3));
   return near ? `did you mean ${best.candidate}?` : null;
+}
+
+function normalised(word: string): string {
+  return word.toLowerCase().replaceAll('-', '_');
 }
 
 /** Levenshtein distance; swapped neighbours count as two. Words longer than any key of ours are far from all. */

@@ -98,6 +98,16 @@ export function list<T extends v.GenericSchema<unknown, unknown>>(name: string, 
   return v.pipe(v.array(entry, message), v.minLength(1, message));
 }
 
+/** One value, or a list of one up to `most`. */
+export function oneOrMore<T extends v.GenericSchema<unknown, unknown>>(
+  entry: T,
+  { name, most, advice }: { name: string; most: number; advice: string },
+) {
+  const message = `${name} must be one, or a list of 1 to ${most} (${advice})`;
+  const many = v.pipe(v.array(entry, message), v.minLength(1, message), v.maxLength(most, message));
+  return v.lazy((input) => (Array.isArray(input) ? many : entry));
+}
+
 /** `20000-52767` or `20000`. */
 export function parsePortRange(input: unknown): readonly [low: number, high: number] | null {
   const parts = /^(\d{1,5})(?:-(\d{1,5}))?$/u.exec(

@@ -1,12 +1,15 @@
 // init, add-client and keygen on a real disk: private, whole, and never over something that is there.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { addClient, createConfig, createSecret } from '../../lib/config/create.ts';
+import { addClient } from '../../lib/config/add-client.ts';
+import { createConfig, createKeyPair, createSecret } from '../../lib/config/create.ts';
 import { loadConfig } from '../../lib/config/load.ts';
 import { isKnockError } from '../../lib/errors.ts';
+import { parseSshPublicKey } from '../../lib/crypto/ssh-key.ts';
 import { parseProfile } from '../../lib/knocker/profile.ts';
 
 const SERVICES = [{ name: 'ssh', port: 22 }];
@@ -23,7 +26,7 @@ describe('createConfig', () => {
       ]);
       for (const file of files) assert.equal(await modeOf(file), 0o600, file);
       assert.equal(await modeOf(join(folder, 'new')), 0o700);
-      assert.equal((await loadConfig(path)).accessKey?.length, 32);
+      assert.equal((await loadConfig(path)).accessKeys[0]?.length, 32);
     });
   });
 
@@ -151,6 +154,36 @@ describe('addClient', () => {
       });
     });
   }
+});
+
+describe('createKeyPair', () => {
+  it('writes a private key that ssh-keygen reads, and its public line', async () => {
+    await inFolder(async (folder) => {
+      const path = join(folder, 'alice');
+      assert.deepEqual(await createKeyPair({ path, comment: 'alice@laptop' }), [path, `${path}.pub`]);
+      const line = await readFile(`${path}.pub`, 'utf8');
+      assert.equal(parseSshPublicKey(line)?.comment, 'alice@laptop');
+      assert.equal(execFileSync('ssh-keygen', ['-y', '-f', path], { encoding: 'utf8' }), line);
+      assert.equal(await modeOf(path), 0o600);
+    });
+  });
+
+  for (const file of ['alice', 'alice.pub']) {
+    it(`does nothing when ${file} is there`, async () => {
+      await inFolder(async (folder) => {
+        await writeFile(join(folder, file), 'mine');
+        const making = createKeyPair({ path: join(folder, 'alice'), comment: '' });
+        await assert.rejects(making, coded('ERR_EXISTS'));
+        assert.deepEqual(await contents(folder), [`${file}: mine`]);
+      });
+    });
+  }
+
+  it('leaves nothing behind when the directory is not there', async () => {
+    await inFolder((folder) =>
+      assert.rejects(createKeyPair({ path: join(folder, 'no', 'a'), comment: '' }), coded('ERR_WRITE')),
+    );
+  });
 });
 
 describe('createSecret', () => {

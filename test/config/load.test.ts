@@ -58,7 +58,7 @@ clients:
     assert.deepEqual(config.source, { kind: 'socket', ports: [40000, 40015], address: '::1' });
     assert.equal(config.stateDir, '/gw/state');
     assert.deepEqual([config.firewall, config.firewallBackend, config.protect], ['mock', 'nft', 'reject']);
-    assert.deepEqual(config.accessKey, Buffer.from(OTHER_SECRET, 'base64'));
+    assert.deepEqual(config.accessKeys, [Buffer.from(OTHER_SECRET, 'base64')]);
     assert.deepEqual(config.services, {
       admin: { port: 8443, protocol: 'tcp', openForMs: 120_000, connections: 'unlimited' },
       dns: { port: 53, protocol: 'udp', openForMs: 45_000, connections: 3 },
@@ -168,7 +168,7 @@ describe('a configuration is refused', () => {
     [
       'for an unknown key of a client',
       client('scheme: one-time, secret-file: field.key, services: [ssh]'),
-      '6:3: client field: secret is missing (add secret_file, made by portknock keygen --out FILE)\n6:30: client field: key is not known: secret-file (did you mean secret_file?)',
+      '6:3: client field: secret is missing (add secret_file, made by portknock keygen --secret --out FILE)\n6:30: client field: key is not known: secret-file (did you mean secret_file?)',
     ],
     [
       'without an interface',
@@ -280,32 +280,27 @@ describe('a configuration is refused', () => {
     [
       'for a client name with a blank',
       VALID.replace('field:', '"fie ld":'),
-      '6:3: client fie ld: name must be letters, digits, dot, dash and underscore, at most 64 (rename it)',
+      '6:3: client fie ld: name must be letters, digits, dot, dash, underscore and at sign, at most 64 (rename it)',
     ],
     [
       'for a client name with an escape',
       VALID.replace('field:', '"\\u001b[2J":'),
-      '6:3: client \\u{1b}[2J: name must be letters, digits, dot, dash and underscore, at most 64 (rename it)',
+      '6:3: client \\u{1b}[2J: name must be letters, digits, dot, dash, underscore and at sign, at most 64 (rename it)',
     ],
     [
       'for a client without scheme',
       client('services: [ssh]'),
-      '6:3: client field: scheme is missing (add scheme: one-time)',
-    ],
-    [
-      'for scheme spa',
-      client('scheme: spa, key: x'),
-      '6:20: client field: scheme spa is not in this version yet (use one-time or sequence)',
+      '6:3: client field: scheme is missing (add scheme: spa, one-time or sequence)',
     ],
     [
       'for scheme fwknop',
       client('scheme: fwknop'),
-      '6:20: client field: scheme fwknop is not in this version yet (use one-time or sequence)',
+      '6:20: client field: scheme fwknop is not in this version yet (use spa, one-time or sequence)',
     ],
     [
       'for a scheme that is none',
       client('scheme: 3'),
-      '6:20: client field: scheme is not known: 3 (use one-time or sequence)',
+      '6:20: client field: scheme is not known: 3 (use spa, one-time or sequence)',
     ],
     [
       'for an unknown service',
@@ -384,7 +379,7 @@ describe('a configuration is refused', () => {
     [
       'without a secret',
       client('scheme: one-time, services: [ssh]'),
-      '6:3: client field: secret is missing (add secret_file, made by portknock keygen --out FILE)',
+      '6:3: client field: secret is missing (add secret_file, made by portknock keygen --secret --out FILE)',
     ],
     [
       'for a secret and a secret_file',
@@ -400,17 +395,17 @@ describe('a configuration is refused', () => {
     [
       'for a secret of 15 bytes',
       client(`scheme: one-time, secret: ${Buffer.alloc(15).toString('base64')}, services: [ssh]`),
-      '6:38: client field: secret must be 16 to 64 bytes, not 15 (make one with portknock keygen)',
+      '6:38: client field: secret must be 16 to 64 bytes, not 15 (make one with portknock keygen --secret --out FILE)',
     ],
     [
       'for a secret of 65 bytes',
       client(`scheme: one-time, secret: ${Buffer.alloc(65).toString('base64')}, services: [ssh]`),
-      '6:38: client field: secret must be 16 to 64 bytes, not 65 (make one with portknock keygen)',
+      '6:38: client field: secret must be 16 to 64 bytes, not 65 (make one with portknock keygen --secret --out FILE)',
     ],
     [
       'for a secret without its padding',
       client(`scheme: one-time, secret: ${SECRET.replace('=', '')}, services: [ssh]`),
-      '6:38: client field: secret must be base64 of 16 to 64 bytes, and is not base64 (make one with portknock keygen)',
+      '6:38: client field: secret must be base64 of 16 to 64 bytes, and is not base64 (make one with portknock keygen --secret --out FILE)',
     ],
     [
       'for a secret that is a number',
@@ -420,7 +415,7 @@ describe('a configuration is refused', () => {
     [
       'for a missing secret file',
       VALID.replace('field.key', 'gone.key'),
-      '6:43: client field: secret_file cannot be read: /gw/gone.key (there is no such file: portknock keygen --out /gw/gone.key)',
+      '6:43: client field: secret_file cannot be read: /gw/gone.key (there is no such file: portknock keygen --secret --out /gw/gone.key)',
     ],
     [
       'for a secret file that others can read',
@@ -443,19 +438,19 @@ describe('a configuration is refused', () => {
     [
       'for a secret file that is short',
       VALID,
-      '6:43: client field: secret_file must be 16 to 64 bytes, not 3 (make one with portknock keygen)',
+      '6:43: client field: secret_file must be 16 to 64 bytes, not 3 (make one with portknock keygen --secret --out FILE)',
       { files: { '/gw/field.key': { text: 'AAAA\n' } } },
     ],
     [
       'for an access key of 16 bytes',
       `${VALID}access_key_file: other.key\n`,
-      '7:18: access_key_file must be 32 bytes, not 16 (make one with portknock keygen)',
+      '7:18: access_key_file must be 32 bytes, not 16 (make one with portknock keygen --secret --out FILE)',
       { files: { '/gw/other.key': { text: Buffer.alloc(16).toString('base64') } } },
     ],
     [
       'for two clients with one secret',
       `${VALID}  two: { scheme: one-time, secret: ${SECRET}, services: [ssh] }\n`,
-      '7:36: client two: secret is that of client field (give each its own: portknock keygen)',
+      '7:36: client two: secret is that of client field (give each its own: portknock keygen --secret --out FILE)',
     ],
   ];
   for (const [what, text, line, host] of rows) {
@@ -472,7 +467,7 @@ services:
   web: { port: 99999 }
 clients:
   a: { scheme: one-time, secret_file: gone.key, knocks: 1, services: [wbe] }
-  b: { scheme: spa }
+  b: { scheme: fwknop }
 `;
     assert.deepEqual(
       (await problems(text)).map((line) => line.split(' (')[0]),
@@ -485,7 +480,7 @@ clients:
         '7:39: client a: secret_file cannot be read: /gw/gone.key',
         '7:57: client a: knocks must be a whole number from 2 to 16, not 1',
         '7:71: client a: service is not known: wbe',
-        '8:16: client b: scheme spa is not in this version yet',
+        '8:16: client b: scheme fwknop is not in this version yet',
       ],
     );
   });
