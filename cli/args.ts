@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { parseDuration } from '../lib/knocker.ts';
+import { writeOut } from './output.ts';
 
 /** A mistake on the command line: one line, exit 2. */
 export class UsageError extends Error {}
@@ -47,7 +48,7 @@ export function readArgs<const T extends Options>(
   const parsed = attempt(program, () => parseArgs(config));
   const wanted: { readonly help?: unknown; readonly version?: unknown } = parsed.values;
   if (wanted.help === true || wanted.version === true) {
-    process.stdout.write(wanted.help === true ? help : `portknock ${version()}\n`);
+    writeOut(wanted.help === true ? help : `portknock ${version()}\n`);
     return null;
   }
   const [least, most] = words;
@@ -70,6 +71,15 @@ export function durationOption(name: string, text: string): number {
   const ms = parseDuration(text);
   if (ms !== null && ms > 0 && ms < 86_400_000) return ms;
   throw new UsageError(`--${name} must be a length of time, not '${text}' (write it as 10s or 2m)`);
+}
+
+/** The address family of `-4` and `-6`. */
+export function familyOption(values: {
+  readonly ipv4?: boolean;
+  readonly ipv6?: boolean;
+}): 4 | 6 | undefined {
+  if (values.ipv4 === true && values.ipv6 === true) throw new UsageError('-4 and -6 exclude each other');
+  return values.ipv4 === true ? 4 : values.ipv6 === true ? 6 : undefined;
 }
 
 /** One of some words, or the mistake. */

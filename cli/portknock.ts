@@ -11,11 +11,14 @@ const HELP = `usage: portknock COMMAND [options]
 
 On a client
   send         knock, and with --wait until the port accepts a connection
+  connect      knock and become the connection: ssh's ProxyCommand
+  keygen       make a key pair, or a secret
+  seal         put a profile under a password
 
 On the gateway
   init         write a new gateway configuration
   add-client   add a client and write its profile
-  keygen       make a secret
+  reload       have the running portknockd take its configuration anew
   check        show how strong the configured knocks are
 
 Each command explains itself: portknock COMMAND --help
@@ -23,9 +26,12 @@ Each command explains itself: portknock COMMAND --help
 
 const COMMANDS: Readonly<Record<string, () => Promise<{ readonly run: Run }>>> = {
   send: () => import('./commands/send.ts'),
+  connect: () => import('./commands/connect.ts'),
+  keygen: () => import('./commands/keygen.ts'),
+  seal: () => import('./commands/seal.ts'),
   init: () => import('./commands/init.ts'),
   'add-client': () => import('./commands/add-client.ts'),
-  keygen: () => import('./commands/keygen.ts'),
+  reload: () => import('./commands/reload.ts'),
   check: () => import('./commands/check.ts'),
 };
 
@@ -38,6 +44,4 @@ async function main([name, ...rest]: readonly string[]): Promise<number> {
   return EXIT_DONE;
 }
 
-// A reader that went away, as in `portknock ... | head -1`, is no failure.
-process.stdout.on('error', () => undefined);
 process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => fail('portknock', error));

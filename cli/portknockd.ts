@@ -9,7 +9,8 @@ import { serve } from './serve.ts';
 const HELP = `usage: portknockd [--config F] [options]
 
 Closes the configured services' ports and opens them for whoever knocks.
-Stop it with SIGTERM or SIGINT: the ports stay closed.
+Stop it with SIGTERM or SIGINT: the ports stay closed. SIGHUP, or portknock
+reload, makes it take its configuration anew; a wrong one changes nothing.
 
   -c, --config F   default /etc/portknock/portknockd.yaml
       --check      check the configuration and exit

@@ -4,6 +4,7 @@
 import { styleText } from 'node:util';
 import { isKnockError, messageOf, printable } from '../lib/knocker.ts';
 import { UsageError } from './args.ts';
+import { writeOut } from './output.ts';
 
 export const EXIT_DONE = 0;
 export const EXIT_FAILED = 1;
@@ -13,6 +14,9 @@ export const EXIT_USAGE = 2;
 const CONFIGURATION = new Set([
   'ERR_CONFIG',
   'ERR_PROFILE',
+  'ERR_KEY',
+  'ERR_PASSWORD',
+  'ERR_AGENT',
   'ERR_PCAP_ABSENT',
   'ERR_PCAP_UNBUILT',
   'ERR_CAPTURE_PERMISSION',
@@ -32,7 +36,7 @@ export type EventLog = (event: string, fields: Readonly<Record<string, Field>>) 
 
 /** A result, for stdout. */
 export function print(text: string): void {
-  process.stdout.write(`${safe(text)}\n`);
+  writeOut(`${safe(text)}\n`);
 }
 
 /** A line for people, on stderr. */
@@ -57,17 +61,21 @@ export function eventLog(format: 'text' | 'json'): EventLog {
     const time = new Date().toISOString();
     const given = Object.entries(fields).filter(([, value]) => value !== undefined);
     if (format === 'json') {
-      process.stdout.write(`${asciiJson({ time, event, ...Object.fromEntries(given) })}\n`);
+      writeOut(`${asciiJson({ time, event, ...Object.fromEntries(given) })}\n`);
       return;
     }
-    const words = given.map(([name, value]) =>
-      name === 'message' ? String(value) : `${name}=${String(value)}`,
-    );
-    const line = [time, event, ...words].join(' ');
-    if (event === 'warning') tell(line, 'yellow');
-    else if (event === 'error') tell(line, 'red');
-    else print(line);
+    const words = given.flatMap(([name, value]) => (name === 'message' ? [] : [`${name}=${String(value)}`]));
+    // A configuration has a line for each of its problems.
+    for (const message of String(fields.message ?? '').split('\n')) {
+      line(event, [time, event, ...words, ...(message === '' ? [] : [message])].join(' '));
+    }
   };
+}
+
+function line(event: string, text: string): void {
+  if (event === 'warning') tell(text, 'yellow');
+  else if (event === 'error') tell(text, 'red');
+  else print(text);
 }
 
 /** JSON of printable ASCII only: a terminal takes it as text, a parser as the same value. */

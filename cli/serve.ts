@@ -1,6 +1,9 @@
 // Runs a gateway until it is told to stop: the listener's events as log lines, signals as its end.
 
 import { assemble, isKnockError, type GatewayConfig, type KnockListener } from '../lib/index.ts';
+import { messageOf } from '../lib/knocker.ts';
+import { controlPath, openControl, type Commands } from './control.ts';
+import { reloader } from './reloading.ts';
 import { EXIT_DONE, EXIT_FAILED, tell, type EventLog } from './report.ts';
 
 export interface ServeOptions {
@@ -9,32 +12,58 @@ export interface ServeOptions {
   readonly log: EventLog;
 }
 
-const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 /** After a stop: whatever still holds the process must not hold it longer than this. */
 const EXIT_PATIENCE_MS = 150;
 
 /** Resolves to the exit code. @throws KnockError when the gateway cannot start; nothing is left half done then */
 export async function serve(config: GatewayConfig, { dryRun, format, log }: ServeOptions): Promise<number> {
-  const { listener, driver, source } = assemble(config, { dryRun });
+  const assembly = assemble(config, { dryRun });
+  const { listener, driver, source } = assembly;
   const ended = endOf(listener);
-  report(listener, log);
+  report(listener, format, log);
+  const starting = listener.start({ signal: ended.signal });
+  const started = starting.catch(() => undefined);
+  const reload = reloader({ assembly, file: config.file, log, started, signal: ended.signal });
+  process.on('SIGHUP', () => void reload());
+  let closeControl = (): Promise<void> => Promise.resolve();
   try {
-    await listener.start({ signal: ended.signal });
+    await starting;
+    // A dry run may be beside the gateway that owns the state directory.
+    if (!dryRun) closeControl = await control(config, { reload }, log);
   } catch (error) {
-    if (!ended.signal.aborted) throw withEvent(error, format, log);
+    if (!ended.signal.aborted) {
+      await listener.stop();
+      throw withEvent(error, format, log);
+    }
   }
   if (!ended.signal.aborted) {
     const services = Object.keys(config.services);
     log('ready', { source: source.name, driver: driver.name, services, clients: config.clients.length });
   }
   const { reason, code } = await ended.promise;
-  await listener.stop();
+  await Promise.all([closeControl(), listener.stop()]);
   log('stop', { reason });
   if (format === 'text' && driver.real) {
     tell(`the services' ports stay closed (portknockd --teardown --config ${config.file} gives them back)`);
   }
   setTimeout(() => process.exit(code), EXIT_PATIENCE_MS).unref();
   return code;
+}
+
+/** A gateway that cannot be spoken to is still better than none; only two of them are too many. */
+async function control(
+  config: GatewayConfig,
+  commands: Commands,
+  log: EventLog,
+): Promise<() => Promise<void>> {
+  try {
+    return await openControl({ path: controlPath(config.stateDir), commands });
+  } catch (error) {
+    if (isKnockError(error) && error.code === 'ERR_EXISTS') throw error;
+    log('warning', { message: messageOf(error) });
+    return () => Promise.resolve();
+  }
 }
 
 interface End {
@@ -62,7 +91,7 @@ function endOf(listener: KnockListener): { signal: AbortSignal; promise: Promise
   return { signal: controller.signal, promise };
 }
 
-function report(listener: KnockListener, log: EventLog): void {
+function report(listener: KnockListener, format: 'text' | 'json', log: EventLog): void {
   listener.on('grant', ({ grant, scheme }) => {
     const { id, client, service, port, source, openUntil } = grant;
     log('grant', {
@@ -78,8 +107,9 @@ function report(listener: KnockListener, log: EventLog): void {
   listener.on('close', ({ grant, reason }) => {
     log('close', { id: grant.id, reason });
   });
-  listener.on('reject', ({ reason, source, scheme, client, count }) => {
-    log('reject', { reason, source, scheme, client, count });
+  listener.on('reject', ({ reason, source, scheme, client, count, clockOffsetMs }) => {
+    const clock = clockOffsetMs === undefined ? {} : clockFact(clockOffsetMs, format);
+    log('reject', { reason, source, scheme, client, count, ...clock });
   });
   listener.on('warning', ({ message }) => {
     log('warning', { message });
@@ -87,6 +117,12 @@ function report(listener: KnockListener, log: EventLog): void {
   listener.on('error', (error) => {
     log('error', { code: isKnockError(error) ? error.code : undefined, message: error.message });
   });
+}
+
+function clockFact(offsetMs: number, format: 'text' | 'json') {
+  if (format === 'json') return { clock_offset_seconds: Math.round(offsetMs / 100) / 10 };
+  const seconds = Math.round(Math.abs(offsetMs) / 1000);
+  return { message: `client clock is ${seconds} s ${offsetMs < 0 ? 'behind' : 'ahead'} (set it right)` };
 }
 
 /** A reader of the JSON log learns of a failed start there as well. */

@@ -1,37 +1,75 @@
-// The client's memory across runs: the last one-time step it used, one small file per secret. It only spares the
-// client a refused knock (the gateway keeps the real account), so a host without a home is no reason to give up.
+// The client's memory across runs: the last one-time step or SPA counter it used, one small file per secret. It only
+// spares the client a refused knock (the gateway keeps the real account), so a host without a home is no reason to
+// give up.
 
-import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdir, readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { isAbsolute, join } from 'node:path';
-import { messageOf, systemCode, type KnockState } from '../lib/knocker.ts';
+import { dirname, isAbsolute, join } from 'node:path';
+import {
+  messageOf,
+  printable,
+  systemCode,
+  type KnockState,
+  type OneTimeProfile,
+  type SpaProfile,
+} from '../lib/knocker.ts';
+import { lockFile } from './lock.ts';
+import { keyBlobOf } from './public-key.ts';
+import { writeWhole } from './private-file.ts';
 
-/** The state of the client with this secret; `warn` is called at most once, and then the state lives in memory. */
-export function fileState(secret: Uint8Array, warn: (message: string) => void): KnockState {
-  const directory = join(stateHome(), 'portknock');
-  const path = join(directory, `${idOf(secret)}.step`);
-  let remembered: number | undefined;
+/** A client's memory in a file. */
+export interface FileState extends KnockState {
+  readonly path: string;
+}
+
+/** Beyond any clock: what is higher was not written by us. */
+const HIGHEST = 2n ** 63n;
+
+/** The state of the client with this profile; `warn` is called at most once, and then the state lives in memory. */
+export function fileState(profile: OneTimeProfile | SpaProfile, warn: (message: string) => void): FileState {
+  const path = statePath(profile);
+  let remembered: bigint | undefined;
   let warned = false;
+  let unlock = (): Promise<void> => Promise.resolve();
   const complain = (error: unknown): void => {
-    if (!warned)
-      warn(`last knock is not remembered: ${systemCode(error) || messageOf(error)} (check ${path})`);
+    const why = printable(systemCode(error) || messageOf(error));
+    if (!warned) warn(`last knock is not remembered: ${why} (check ${path})`);
     warned = true;
   };
   return {
+    path,
     load: async () => {
+      await makeFolder(path).catch(() => undefined);
+      unlock = await lockFile(`${path}.lock`);
+      const free = unlock;
       try {
-        return latest(remembered, await readStep(path));
+        return latest(remembered, await readValue(path));
       } catch (error) {
         if (systemCode(error) !== 'ENOENT') complain(error);
         return remembered;
+      } finally {
+        // Who loads and means to save does so at once; who does not must not keep others waiting.
+        setImmediate(() => {
+          if (unlock === free) void free();
+        });
       }
     },
-    save: async (step) => {
-      remembered = step;
-      await writeStep(directory, path, step).catch(complain);
+    save: async (value) => {
+      remembered = value;
+      const free = unlock;
+      unlock = () => Promise.resolve();
+      await makeFolder(path)
+        .then(() => writeWhole(path, `${value}\n`))
+        .catch(complain)
+        .finally(free);
     },
   };
+}
+
+function statePath(profile: OneTimeProfile | SpaProfile): string {
+  const name = profile.scheme === 'spa' ? `${spaId(profile)}.counter` : `${idOf(profile.secret)}.step`;
+  return join(stateHome(), 'portknock', name);
 }
 
 /** XDG base directory specification: a relative path there is to be ignored. */
@@ -41,38 +79,28 @@ function stateHome(): string {
   return join(home === '' ? homedir() : home, '.local', 'state');
 }
 
+/** A counter belongs to a key at a gateway. */
+function spaId({ key, gateway }: SpaProfile): string {
+  const bytes = typeof key === 'string' ? keyBlobOf(key) : key;
+  return idOf(Buffer.concat([bytes, Buffer.from(`\0${gateway}`)]));
+}
+
 /** Tells secrets apart without telling them. */
 function idOf(secret: Uint8Array): string {
   return createHash('sha256').update('portknock/1 client state\0').update(secret).digest('hex').slice(0, 32);
 }
 
-async function readStep(path: string): Promise<number> {
+async function makeFolder(path: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+}
+
+async function readValue(path: string): Promise<bigint> {
   const text = await readFile(path, 'latin1');
-  if (!/^\d{1,15}\n$/u.test(text)) throw new Error('the file is damaged');
-  return Number(text);
+  const value = /^\d{1,20}\n$/u.test(text) ? BigInt(text.trim()) : HIGHEST;
+  if (value >= HIGHEST) throw new Error('the file is damaged');
+  return value;
 }
 
-/** On stable storage before anything is sent: a step must not be used twice. */
-async function writeStep(directory: string, path: string, step: number): Promise<void> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  const temporary = `${path}.${randomBytes(6).toString('hex')}`;
-  try {
-    const handle = await open(temporary, 'wx', 0o600);
-    try {
-      await handle.writeFile(`${step}\n`);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
-  const parent = await open(directory, 'r');
-  await parent.sync().finally(() => parent.close());
-}
-
-function latest(one: number | undefined, other: number): number {
-  return one === undefined ? other : Math.max(one, other);
+function latest(one: bigint | undefined, other: bigint): bigint {
+  return one === undefined || other > one ? other : one;
 }

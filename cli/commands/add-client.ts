@@ -1,21 +1,32 @@
-// portknock add-client: a new client in the configuration, with its secret and its profile.
+// portknock add-client: a new client in the configuration, and its profile.
 
-import { basename, resolve } from 'node:path';
-import { addClient, type NewClient } from '../../lib/index.ts';
-import { listOption, readArgs, UsageError, wordOption } from '../args.ts';
-import { EXIT_DONE, print, tell } from '../report.ts';
+import { resolve } from 'node:path';
+import { addClient, sealProfile } from '../../lib/index.ts';
+import { announce, newClientOf, tellNext } from '../adding.ts';
+import { listOption, readArgs, UsageError } from '../args.ts';
+import { fdOption, newSecret } from '../password.ts';
+import { profilePassword } from '../profile.ts';
+import { EXIT_DONE, print } from '../report.ts';
 
-const HELP = `usage: portknock add-client NAME --one-time --services ssh [options]
-       portknock add-client NAME --sequence 7000/tcp,9000/udp,... --services ssh
+const HELP = `usage: portknock add-client NAME --key FILE.pub [options]
+       portknock add-client NAME --psk | --one-time | --sequence PORTS [options]
 
-Adds a client to the gateway's configuration (comments are kept) and writes its
-secret NAME.key and its profile NAME.knock beside it, readable by you only.
+Adds a client to the gateway's configuration (comments are kept), writes its
+profile NAME.knock, and tells a running portknockd.
 
-      --one-time         hashed one-time sequences: recorded, they are worthless
-      --digest md5       for devices without SHA-256
-      --carrier tcp      knocks that any program can send that can connect
-      --sequence PORTS   a plain sequence: whoever records it can repeat it
-  -s, --services ssh,..  what the client may open
+      --key FILE.pub     its OpenSSH public key (ssh-ed25519); - reads it from
+                         standard input. Its private half signs the knocks
+      --psk              a shared secret instead, within the profile
+      --one-time         hashed one-time sequences: for devices of few means
+      --digest md5       of these, for devices without SHA-256
+      --carrier tcp      of these, for programs that can only connect
+      --sequence PORTS   7000/tcp,9000/udp,...: whoever records it can repeat it
+  -s, --services ssh,..  what the client may open (default: all services)
+      --bind observed    whom knocks are for: where they come from (observed),
+                         or the address (exact) or prefix that they name
+      --seal             put the profile under a password
+      --password-fd N    read that from this open file; without it
+                         PORTKNOCK_PASSWORD, or asked for
       --host HOST        what the client calls the gateway (default: as in F)
   -c, --config F         default /etc/portknock/portknockd.yaml
   -o, --out FILE         the profile (default NAME.knock beside F)
@@ -24,11 +35,16 @@ secret NAME.key and its profile NAME.knock beside it, readable by you only.
 `;
 
 const OPTIONS = {
+  key: { type: 'string' },
+  psk: { type: 'boolean' },
   'one-time': { type: 'boolean' },
-  digest: { type: 'string', default: 'sha256' },
-  carrier: { type: 'string', default: 'udp' },
+  digest: { type: 'string' },
+  carrier: { type: 'string' },
   sequence: { type: 'string' },
   services: { type: 'string', short: 's' },
+  bind: { type: 'string' },
+  seal: { type: 'boolean' },
+  'password-fd': { type: 'string' },
   host: { type: 'string' },
   config: { type: 'string', short: 'c', default: '/etc/portknock/portknockd.yaml' },
   out: { type: 'string', short: 'o' },
@@ -36,45 +52,28 @@ const OPTIONS = {
 
 /** Runs the command. */
 export async function run(args: readonly string[]): Promise<number> {
-  const line = readArgs(args, {
-    program: 'portknock add-client',
-    help: HELP,
-    options: OPTIONS,
-    words: [1, 1],
-  });
+  const program = 'portknock add-client';
+  const line = readArgs(args, { program, help: HELP, options: OPTIONS, words: [1, 1] });
   if (line === null) return EXIT_DONE;
   const { values, positionals } = line;
   const [name = ''] = positionals;
   const { host, out, config: path } = values;
-  if (values.services === undefined) throw new UsageError('--services is missing (as in --services ssh)');
-  const services = listOption('services', values.services);
-  const client = clientOf(values);
-  const place = { ...(host === undefined ? {} : { host }), ...(out === undefined ? {} : { out }) };
-  const { profile, files } = await addClient({ path, name, client, services, ...place }).catch(
-    (error: unknown) => {
-      // The library's word for a caller's mistake; here the caller is the command line.
-      if (error instanceof RangeError) throw new UsageError(error.message);
-      throw error;
-    },
-  );
-  for (const file of files) print(resolve(file));
-  tell(`next: restart portknockd, take ${profile} to the client (whoever has it can knock), and there:`);
-  tell(`  portknock send -p ${basename(profile)} ${services[0] ?? ''} --wait`);
-  return EXIT_DONE;
-}
-
-function clientOf(values: {
-  'one-time'?: boolean;
-  sequence?: string;
-  digest: string;
-  carrier: string;
-}): NewClient {
-  const { 'one-time': oneTime, sequence } = values;
-  if (oneTime === true && sequence !== undefined)
-    throw new UsageError('--one-time and --sequence exclude each other');
-  if (sequence !== undefined) return { scheme: 'sequence', sequence: listOption('sequence', sequence) };
-  if (oneTime !== true)
-    throw new UsageError('single packet authorization comes in a later version (use --one-time)');
-  const digest = wordOption('digest', values.digest, ['sha256', 'md5']);
-  return { scheme: 'one-time', digest, carrier: wordOption('carrier', values.carrier, ['udp', 'tcp']) };
+  const client = await newClientOf(values);
+  const password = profilePassword(`${name}.knock`, fdOption(values['password-fd']));
+  const added = await addClient({
+    ...{ path, name, client },
+    ...(values.services === undefined ? {} : { services: listOption('services', values.services) }),
+    ...(host === undefined ? {} : { host }),
+    ...(out === undefined ? {} : { out }),
+    ...(values.seal === true
+      ? { seal: async (text: string) => sealProfile(text, await newSecret(password)) }
+      : {}),
+  }).catch((error: unknown) => {
+    // The library's word for a caller's mistake; here the caller is the command line.
+    throw error instanceof RangeError ? new UsageError(error.message) : error;
+  });
+  for (const file of added.files) print(resolve(file));
+  const code = await announce(path);
+  await tellNext(path, name, added.profile);
+  return code;
 }

@@ -1,6 +1,6 @@
 // portknock check: how strong the configured knocks are.
 
-import { formatProblem, loadConfig } from '../../lib/index.ts';
+import { formatProblem, loadConfig, type ClientConfig } from '../../lib/index.ts';
 import { readArgs } from '../args.ts';
 import { EXIT_DONE, print, tell } from '../report.ts';
 
@@ -28,8 +28,20 @@ export async function run(args: readonly string[]): Promise<number> {
   for (const warning of warnings) tell(formatProblem(warning), 'yellow');
   const width = Math.max(0, ...clients.map(({ name }) => name.length));
   for (const client of clients) {
-    const kind = client.scheme === 'one-time' ? `one-time over ${client.key.carrier}` : 'sequence';
-    print(`${client.name.padEnd(width)}  ${kind.padEnd(17)}  ${String(client.bits).padStart(4)} bits`);
+    print(
+      `${client.name.padEnd(width)}  ${kindOf(client).padEnd(17)}  ${String(client.bits).padStart(4)} bits`,
+    );
   }
   return EXIT_DONE;
+}
+
+function kindOf(client: ClientConfig): string {
+  switch (client.scheme) {
+    case 'spa':
+      return 'publicKey' in client.key ? 'spa public key' : 'spa shared secret';
+    case 'one-time':
+      return `one-time over ${client.key.carrier}`;
+    case 'sequence':
+      return 'sequence';
+  }
 }

@@ -19,6 +19,8 @@ readable by you only. Overwrites nothing.
   -V, --version          the version
 `;
 
+const USUAL_CONFIG = '/etc/portknock/portknockd.yaml';
+
 const OPTIONS = {
   service: { type: 'string', short: 's', multiple: true },
   dir: { type: 'string' },
@@ -34,7 +36,7 @@ export async function run(args: readonly string[]): Promise<number> {
   const { service = ['ssh=22'], dir, config, interface: device, gateway } = line.values;
   if (dir !== undefined && config !== undefined)
     throw new UsageError('--dir and --config exclude each other');
-  const path = resolve(config ?? `${dir ?? '/etc/portknock'}/portknockd.yaml`);
+  const path = resolve(config ?? (dir === undefined ? USUAL_CONFIG : `${dir}/portknockd.yaml`));
   const services = service.map(serviceOf);
   const files = await createConfig({
     path,
@@ -43,9 +45,9 @@ export async function run(args: readonly string[]): Promise<number> {
     ...(gateway === undefined ? {} : { gateway }),
   });
   for (const file of files) print(file);
-  tell(
-    `next: portknock add-client NAME --one-time --services ${services[0]?.name ?? 'ssh'} --config ${path}`,
-  );
+  const where = path === USUAL_CONFIG ? '' : ` --config ${path}`;
+  tell("next: take a client's public key (~/.ssh/id_ed25519.pub will do) here as NAME.pub, and:");
+  tell(`  portknock add-client NAME --key NAME.pub${where}`);
   return EXIT_DONE;
 }
 

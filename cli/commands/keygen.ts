@@ -1,26 +1,62 @@
-// portknock keygen: a client's secret.
+// portknock keygen: a client's key pair, or a shared secret.
 
-import { createSecret } from '../../lib/index.ts';
-import { readArgs } from '../args.ts';
-import { EXIT_DONE, print } from '../report.ts';
+import { mkdir } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { basename, dirname } from 'node:path';
+import { printable } from '../../lib/knocker.ts';
+import { createKeyPair, createSecret } from '../../lib/index.ts';
+import { readArgs, UsageError } from '../args.ts';
+import { usualKeyFile } from '../identity.ts';
+import { EXIT_DONE, print, tell } from '../report.ts';
 
-const HELP = `usage: portknock keygen [--out FILE]
+const HELP = `usage: portknock keygen [--out FILE] [--comment TEXT]
+       portknock keygen --secret [--out FILE]
 
-Makes a secret for a one-time client: 32 random bytes in base64.
+Makes an Ed25519 key pair in OpenSSH's form for a client, FILE and FILE.pub. The
+private half stays here, readable by you only; ssh-keygen -p -f FILE gives it a
+passphrase. A key that you have for ssh already does as well.
 
-  -o, --out FILE   a new file, readable by you only; without it, standard output
-  -h, --help       this text
-  -V, --version    the version
+  -o, --out FILE       default ~/.ssh/portknock_ed25519, where send and connect
+                       look for it; nothing is overwritten
+  -C, --comment TEXT   default USER@HOST
+      --secret         a shared secret instead: 32 random bytes in base64, to
+                       FILE, or without --out to standard output
+  -h, --help           this text
+  -V, --version        the version
 `;
 
-const OPTIONS = { out: { type: 'string', short: 'o' } } as const;
+const OPTIONS = {
+  out: { type: 'string', short: 'o' },
+  comment: { type: 'string', short: 'C' },
+  secret: { type: 'boolean' },
+} as const;
 
 /** Runs the command. */
 export async function run(args: readonly string[]): Promise<number> {
   const line = readArgs(args, { program: 'portknock keygen', help: HELP, options: OPTIONS, words: [0, 0] });
   if (line === null) return EXIT_DONE;
-  const { out } = line.values;
-  const secret = await createSecret(out);
-  print(out ?? secret);
+  const { out, comment, secret: wantsSecret } = line.values;
+  if (wantsSecret === true) {
+    if (comment !== undefined) throw new UsageError('--comment and --secret exclude each other');
+    const secret = await createSecret(out);
+    print(out ?? secret);
+    return EXIT_DONE;
+  }
+  const path = out ?? usualKeyFile();
+  // As ssh-keygen does.
+  if (out === undefined) await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  for (const file of await createKeyPair({ path, comment: comment ?? usualComment() })) print(file);
+  tell(`next: take ${printable(path, 1000)}.pub to the gateway, and there:`);
+  tell(`  portknock add-client ${userName('NAME')} --key ${printable(basename(path))}.pub`);
   return EXIT_DONE;
+}
+
+function usualComment(): string {
+  const [host = ''] = hostname().split('.');
+  return `${userName('portknock')}@${host}`;
+}
+
+function userName(otherwise: string): string {
+  const { USER: name = '' } = process.env;
+  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/u.test(name) ? name : otherwise;
 }

@@ -1,10 +1,9 @@
 // portknock send: knocks, and on demand waits until the port accepts. Imports the light entry only.
 
-import { isKnockError, messageOf, type Knocked, type Profile } from '../../lib/knocker.ts';
 import { durationOption, readArgs, UsageError } from '../args.ts';
-import { knockerOf, serviceOf } from '../client.ts';
-import { readProfile } from '../profile.ts';
-import { asciiJson, EXIT_DONE, print, tell } from '../report.ts';
+import { clientOf, KNOCK_OPTIONS, profileOf, serviceOf } from '../client.ts';
+import { EXIT_DONE, print } from '../report.ts';
+import { failureJson, send } from '../sending.ts';
 
 const HELP = `usage: portknock send -p PROFILE [SERVICE] [options]
 
@@ -14,21 +13,29 @@ knock was accepted: the gateway never answers, the port is open or it is not.
   -p, --profile FILE   the profile; without it PORTKNOCK_PROFILE (path or text)
   -w, --wait           knock until SERVICE's port accepts a connection, close
                        it, and knock once more: the port is then open again
+      --close          close again what earlier knocks opened
   -t, --timeout 10s    give up after this time
+  -i, --identity FILE  the private key that signs; without it PORTKNOCK_KEY
+                       (path or text), the ssh-agent, ~/.ssh/id_ed25519 and
+                       ~/.ssh/portknock_ed25519, whichever has it
+      --source ADDRESS where the connection will come from, as the gateway
+                       sees it; or a prefix as 198.51.100.0/24
+      --password-fd N  read a sealed profile's password from this open file;
+                       without it PORTKNOCK_PASSWORD, or asked for
   -4, -6               only IPv4, only IPv6
       --json           one JSON object on stdout
   -h, --help           this text
   -V, --version        the version
 
-Exit: 0 sent (with --wait: the port accepted), 1 failed, 2 usage or profile.
+The passphrase of a private key: PORTKNOCK_PASSPHRASE, or asked for.
+Exit: 0 sent (with --wait: the port accepted), 1 failed, 2 usage, profile or
+key.
 `;
 
 const OPTIONS = {
-  profile: { type: 'string', short: 'p' },
+  ...KNOCK_OPTIONS,
   wait: { type: 'boolean', short: 'w' },
-  timeout: { type: 'string', short: 't', default: '10s' },
-  ipv4: { type: 'boolean', short: '4' },
-  ipv6: { type: 'boolean', short: '6' },
+  close: { type: 'boolean' },
   json: { type: 'boolean' },
 } as const;
 
@@ -37,40 +44,16 @@ export async function run(args: readonly string[]): Promise<number> {
   const line = readArgs(args, { program: 'portknock send', help: HELP, options: OPTIONS, words: [0, 1] });
   if (line === null) return EXIT_DONE;
   const { values, positionals } = line;
-  if (values.ipv4 && values.ipv6) throw new UsageError('-4 and -6 exclude each other');
+  const { wait = false, close = false, json = false } = values;
   const timeoutMs = durationOption('timeout', values.timeout);
-  const family = values.ipv4 ? 4 : values.ipv6 ? 6 : undefined;
   try {
-    const profile = await readProfile(values.profile);
-    const service = serviceOf(profile, positionals[0], values.wait === true);
-    const knocker = knockerOf(profile, family);
-    const sent = values.wait
-      ? await knocker.knockAndWait(service, { timeoutMs })
-      : await knocker.knock(service, { signal: AbortSignal.timeout(timeoutMs) });
-    report(profile, service, sent, { json: values.json === true, wait: values.wait === true });
+    if (wait && close) throw new UsageError('--wait and --close exclude each other');
+    const profile = await profileOf(values);
+    const service = serviceOf(profile, positionals[0], wait);
+    await send(await clientOf(profile, values), { service, timeoutMs, wait, close, json });
     return EXIT_DONE;
   } catch (error) {
-    if (values.json)
-      print(
-        asciiJson({
-          ok: false,
-          code: isKnockError(error) ? error.code : 'ERR_USAGE',
-          message: messageOf(error),
-        }),
-      );
+    if (json) print(failureJson(error));
     throw error;
   }
-}
-
-function report(
-  profile: Profile,
-  service: string | undefined,
-  sent: Knocked,
-  as: { json: boolean; wait: boolean },
-): void {
-  const { sentTo, packets, step } = sent;
-  const facts = { client: profile.client, scheme: profile.scheme, service, sent_to: sentTo, packets, step };
-  if (as.json) print(asciiJson({ ok: true, ...facts, ...(as.wait ? { accepted: true } : {}) }));
-  else if (as.wait) tell(`${service ?? 'the port'} at ${sentTo} accepts; connect now`);
-  else tell(`knocked at ${sentTo} (${packets} packets)`);
 }

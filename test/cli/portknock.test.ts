@@ -28,7 +28,7 @@ describe('portknock', function () {
 
   describe('on a command line that is wrong', () => {
     const rows: readonly [line: string, message: string][] = [
-      ['portknock', 'command is missing: send, init, add-client, keygen, check'],
+      ['portknock', 'command is missing: send, connect, keygen, seal, init, add-client, reload, check'],
       ['portknock knock', "command is not known: 'knock' (see portknock --help)"],
       ['portknock constructor', "command is not known: 'constructor' (see portknock --help)"],
       ['portknock --frobnicate', "unknown option '--frobnicate' (see portknock --help)"],
@@ -50,13 +50,18 @@ describe('portknock', function () {
       ],
       ['portknock add-client', 'something is missing (see portknock add-client --help)'],
       [
-        'portknock add-client new --services ssh --config gw/portknockd.yaml',
-        'single packet authorization comes in a later version (use --one-time)',
+        'portknock add-client new --config gw/portknockd.yaml',
+        'one of --key FILE.pub, --psk, --one-time and --sequence is missing',
       ],
+      ['portknock add-client new --psk --one-time', '--psk and --one-time exclude each other'],
+      ['portknock add-client new --one-time --bind exact', '--bind needs --key or --psk'],
+      ['portknock add-client new --psk --digest md5', '--digest needs --one-time'],
       [
-        'portknock add-client new --one-time --config gw/portknockd.yaml',
-        '--services is missing (as in --services ssh)',
+        'portknock add-client new --psk --bind loose',
+        "--bind must be observed or exact or prefix, not 'loose'",
       ],
+      ['portknock keygen --secret --comment x', '--comment and --secret exclude each other'],
+      ['portknock reload now', "argument is one too many: 'now' (see portknock reload --help)"],
       [
         'portknock add-client new --one-time --services ssx --config gw/portknockd.yaml',
         "services must be among ssh, web, got 'ssx'",
@@ -73,7 +78,10 @@ describe('portknock', function () {
     }
   });
 
-  for (const command of ['', ' send', ' init', ' add-client', ' keygen', ' check']) {
+  for (const command of [
+    ...['', ' send', ' connect', ' keygen', ' seal'],
+    ...[' init', ' add-client', ' reload', ' check'],
+  ]) {
     it(`explains itself within 80 columns: portknock${command} --help`, async () => {
       const { code, out, err } = await run(`portknock${command} --help`);
       assert.deepEqual([code, err], [0, '']);
@@ -99,7 +107,7 @@ describe('portknock', function () {
       assert.equal(out, files.map((file) => `${place.path('fresh', file)}\n`).join(''));
       assert.equal(
         err,
-        `next: portknock add-client NAME --one-time --services ssh --config ${place.path('fresh', 'portknockd.yaml')}\n`,
+        `next: take a client's public key (~/.ssh/id_ed25519.pub will do) here as NAME.pub, and:\n  portknock add-client NAME --key NAME.pub --config ${place.path('fresh', 'portknockd.yaml')}\n`,
       );
       for (const file of files) assert.equal((await stat(place.path('fresh', file))).mode & 0o777, 0o600);
     });
@@ -122,7 +130,7 @@ describe('portknock', function () {
         'portknock add-client old --sequence 7000/tcp,9000/udp,8000/tcp --services ssh --config gw/portknockd.yaml',
       );
       assert.equal(added.code, 0);
-      assert.ok(added.err.includes('portknock send -p old.knock ssh --wait'));
+      assert.ok(added.err.includes("ssh -o ProxyCommand='portknock connect -p old.knock %h %p' 127.0.0.1"));
       const { code, out, err } = await run('portknock check --config gw/portknockd.yaml');
       assert.equal(code, 0);
       assert.equal(out, 'field  one-time over udp   256 bits\nold    sequence             50 bits\n');
@@ -145,11 +153,42 @@ describe('portknock', function () {
 
   describe('keygen', () => {
     it('prints a secret, or writes it and prints where', async () => {
-      const printed = await place.start('portknock', ['keygen']).stdout?.setEncoding('utf8').toArray();
+      const printed = await place
+        .start('portknock', ['keygen', '--secret'])
+        .stdout?.setEncoding('utf8')
+        .toArray();
       assert.match(String(printed), /^[A-Za-z0-9+/]{43}=\n$/u);
-      assert.deepEqual(await run('portknock keygen --out new.key'), { code: 0, out: 'new.key\n', err: '' });
+      const written = await run('portknock keygen --secret --out new.key');
+      assert.deepEqual(written, { code: 0, out: 'new.key\n', err: '' });
       secrets.push((await readFile(place.path('new.key'), 'utf8')).trim());
-      assert.equal((await run('portknock keygen --out new.key')).code, 1);
+      assert.equal((await run('portknock keygen --secret --out new.key')).code, 1);
+    });
+
+    it('makes a key pair that ssh-keygen takes, names the next command, and overwrites nothing', async () => {
+      const { code, out, err } = await run('portknock keygen --out pair --comment alice@laptop');
+      assert.deepEqual([code, out], [0, 'pair\npair.pub\n']);
+      assert.match(
+        err,
+        /^next: take \S*pair\.pub to the gateway, and there:\n {2}portknock add-client NAME --key pair\.pub\n$/u,
+      );
+      assert.equal((await stat(place.path('pair'))).mode & 0o777, 0o600);
+      const line = (await readFile(place.path('pair.pub'), 'utf8')).trim();
+      assert.match(line, /^ssh-ed25519 AAAA\S+ alice@laptop$/u);
+      assert.equal((await place.tool('ssh-keygen', ['-yf', 'pair'])).trim(), line);
+      const before = await readFile(place.path('pair'));
+      assert.equal((await run('portknock keygen --out pair')).code, 1);
+      assert.deepEqual(await readFile(place.path('pair')), before);
+    });
+
+    it('puts it where send and connect look for it, unless told otherwise', async () => {
+      const { code } = await run('portknock keygen', { USER: 'alice' });
+      assert.equal(code, 0);
+      const folder = place.path('home', '.ssh');
+      assert.equal((await stat(folder)).mode & 0o777, 0o700);
+      assert.match(
+        await readFile(`${folder}/portknock_ed25519.pub`, 'utf8'),
+        /^ssh-ed25519 \S+ alice@\S+\n$/u,
+      );
     });
   });
 

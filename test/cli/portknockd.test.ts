@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { chmod, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { freePorts } from '../support/ports.ts';
-import { Lines, Place } from './support.ts';
+import { Lines, Place, type Outcome } from './support.ts';
 
 interface Event {
   readonly time: string;
@@ -25,6 +25,7 @@ describe('portknockd', function () {
     const path = place.path('portknockd.yaml');
     const text = (await readFile(path, 'utf8'))
       .replace(/interface: lo/u, `socket: 127.0.0.1:${low}-${high}`)
+      .replace(/knock_port: \d+/u, `knock_port: ${low}`)
       .replace('firewall: iptables', 'firewall: mock')
       .replace('open_for: 30s', 'open_for: 1s ');
     await writeFile(path, text);
@@ -47,19 +48,20 @@ describe('portknockd', function () {
 
   it('names every problem by its place and exits 2', async () => {
     const bad = (await readFile(place.path('portknockd.yaml'), 'utf8'))
-      .replace('port: 22', 'port: 0')
+      .replace('{ port: 22 }', '{ port: 0 }')
       .replace('protect:', 'protct:');
     await writeFile(place.path('bad.yaml'), bad);
     await chmod(place.path('bad.yaml'), 0o600);
     for (const mode of ['--check', '--dry-run', '--teardown', '']) {
       const { code, out, err } = await place.run(`portknockd --config bad.yaml ${mode}`.trim());
       assert.deepEqual([code, out], [2, ''], mode);
+      const lineOf = (text: string): number => 1 + bad.split('\n').findIndex((line) => line.includes(text));
       assert.deepEqual(
         err
           .trim()
           .split('\n')
           .map((line) => line.replace(/(bad\.yaml:\d+:\d+: ).*?([^ ]+) \(.*/u, '$1... $2')),
-        ['bad.yaml:8:1: ... protct', 'bad.yaml:14:16: ... 0'],
+        [`bad.yaml:${lineOf('protct')}:1: ... protct`, `bad.yaml:${lineOf('port: 0')}:16: ... 0`],
       );
     }
   });
@@ -126,13 +128,160 @@ describe('portknockd', function () {
     );
   });
 
+  it('says how far a client’s clock is off, as a number and in words', async () => {
+    await place.run('portknock add-client alice --psk --out alice.knock --config portknockd.yaml');
+    const XDG_STATE_HOME = place.path('ahead');
+    const folder = place.path('ahead', 'portknock');
+    const sendFromFuture = async (): Promise<void> => {
+      await place.run('portknock send -p alice.knock', { XDG_STATE_HOME });
+      const [name = ''] = await readdir(folder);
+      await writeFile(`${folder}/${name}`, `${BigInt(Date.now() + 143_000) << 16n}\n`);
+      await place.run('portknock send -p alice.knock', { XDG_STATE_HOME });
+    };
+    const first = start('--log', 'json');
+    await event(first.lines, 'ready');
+    await sendFromFuture();
+    const { reason, client, clock_offset_seconds: seconds, message } = await event(first.lines, 'reject');
+    assert.deepEqual([reason, client, message], ['future', 'alice', undefined]);
+    assert.ok(Number(seconds) > 130 && Number(seconds) < 144, String(seconds));
+    assert.equal(Number(seconds), Math.round(Number(seconds) * 10) / 10);
+    first.running.kill('SIGTERM');
+    await once(first.running, 'close');
+    await rm(place.path('ahead'), { recursive: true });
+    const { lines } = start();
+    await lines.find((line) => line.includes(' ready '));
+    await sendFromFuture();
+    assert.match(
+      await lines.find((line) => line.includes(' reject ')),
+      / reject reason=future source=127\.0\.0\.1 scheme=spa client=alice count=1 client clock is 14\d s ahead \(set it right\)$/u,
+    );
+  });
+
   it('speaks to people in text, and stops on SIGINT', async () => {
     const { running, lines } = start();
     const ready = await lines.find((line) => line.includes(' ready '));
-    assert.match(ready, /^\S+Z ready source=udp socket \d+-\d+ driver=mock services=ssh clients=1$/u);
+    assert.match(ready, /^\S+Z ready source=udp socket \d+-\d+ driver=mock services=ssh clients=\d$/u);
     running.kill('SIGINT');
     assert.deepEqual((await once(running, 'close')).slice(0, 1), [0]);
     assert.match(lines.all.at(-1) ?? '', / stop reason=SIGINT$/u);
+  });
+
+  describe('takes its configuration anew', () => {
+    let text: string;
+
+    before(async () => {
+      text = await readFile(place.path('portknockd.yaml'), 'utf8');
+    });
+
+    afterEach(async () => {
+      await writeFile(place.path('portknockd.yaml'), text);
+    });
+
+    const reload = (): Promise<Outcome> => place.run('portknock reload --config portknockd.yaml');
+    const withAdmin = (): string => text.replace(/^services:\n/mu, 'services:\n  admin: { port: 8443 }\n');
+
+    it('on SIGHUP and on portknock reload, and goes on', async () => {
+      const { running, lines } = start('--log', 'json');
+      const ready = await event(lines, 'ready');
+      await writeFile(place.path('portknockd.yaml'), withAdmin());
+      running.kill('SIGHUP');
+      const { services, clients } = await event(lines, 'reload');
+      assert.deepEqual([services, clients], [['admin', 'ssh'], ready.clients]);
+      await writeFile(place.path('portknockd.yaml'), text);
+      assert.deepEqual(await reload(), { code: 0, out: '', err: 'portknockd has taken it up\n' });
+      const events = lines.all.map((line) => JSON.parse(line) as Event);
+      assert.deepEqual(
+        events.map(({ event: name, services: names }) => [name, names]),
+        [
+          ['ready', ['ssh']],
+          ['reload', ['admin', 'ssh']],
+          ['reload', ['ssh']],
+        ],
+      );
+      assert.equal(running.exitCode, null);
+    });
+
+    it('unless it is wrong: every line is told, and the old rules stay', async () => {
+      const { running, lines } = start('--log', 'json');
+      await event(lines, 'ready');
+      await writeFile(
+        place.path('portknockd.yaml'),
+        text.replace('{ port: 22 }', '{ port: 0 }').replace('protect:', 'protct:'),
+      );
+      const { code, out, err } = await reload();
+      assert.deepEqual([code, out], [1, '']);
+      assert.match(
+        err,
+        /^portknockd\.yaml:\d+:1: [^\n]*protct[^\n]*\nportknockd\.yaml:\d+:\d+: service ssh: port [^\n]*\nportknockd keeps its old rules\n$/u,
+      );
+      running.kill('SIGHUP');
+      const { code: error, message } = await event(lines, 'error');
+      assert.equal(error, 'ERR_CONFIG');
+      assert.equal(`${String(message)}\nportknockd keeps its old rules\n`, err);
+      await place.run('portknock send -p field.knock');
+      assert.equal((await event(lines, 'grant')).client, 'field');
+    });
+
+    it('unless it would need a restart: the daemon says so', async () => {
+      const { lines } = start('--log', 'json');
+      await event(lines, 'ready');
+      await writeFile(place.path('portknockd.yaml'), text.replace('firewall: mock', 'firewall: iptables'));
+      const { code, err } = await reload();
+      assert.equal(code, 1);
+      assert.match(
+        err,
+        /^firewall cannot change while portknockd runs \(restart it\)\nportknockd keeps its old rules\n$/u,
+      );
+      assert.equal((await event(lines, 'error')).code, 'ERR_CONFIG');
+    });
+
+    it('and says what is wrong in text, a line each', async () => {
+      const { running, lines } = start();
+      const told = new Lines(running.stderr ?? process.stdin);
+      await lines.find((line) => line.includes(' ready '));
+      await writeFile(
+        place.path('portknockd.yaml'),
+        text.replace('{ port: 22 }', '{ port: 0 }').replace('protect:', 'protct:'),
+      );
+      running.kill('SIGHUP');
+      await told.find((line) => / error code=ERR_CONFIG portknockd\.yaml:\d+:1: /u.test(line));
+      await told.find((line) =>
+        / error code=ERR_CONFIG portknockd\.yaml:\d+:\d+: service ssh: port /u.test(line),
+      );
+      await writeFile(place.path('portknockd.yaml'), text);
+      running.kill('SIGHUP');
+      assert.match(
+        await lines.find((line) => line.includes(' reload ')),
+        / reload services=ssh clients=\d$/u,
+      );
+    });
+
+    it('one after the other when it is asked twice at once', async () => {
+      const { running, lines } = start('--log', 'json');
+      await event(lines, 'ready');
+      running.kill('SIGHUP');
+      const asked = await Promise.all([reload(), reload()]);
+      assert.deepEqual(
+        asked.map(({ code }) => code),
+        [0, 0],
+      );
+      assert.equal(lines.all.filter((line) => line.includes('"event":"reload"')).length, 3);
+    });
+
+    it('not when nobody runs', async () => {
+      const { code, err } = await reload();
+      assert.equal(code, 1);
+      assert.match(
+        err,
+        /^portknock: no portknockd answers at .*state\/portknockd\.sock \(start it, .*\)\n$/u,
+      );
+    });
+  });
+
+  it('has no control socket in a dry run, which may be beside a daemon', async () => {
+    const { lines } = start('--dry-run', '--log', 'json');
+    await event(lines, 'ready');
+    await assert.rejects(stat(place.path('state', 'portknockd.sock')), { code: 'ENOENT' });
   });
 
   it('leaves the replay state alone in a dry run', async () => {
@@ -160,7 +309,6 @@ describe('portknockd', function () {
   }
 
   async function writeSteps(step: number): Promise<void> {
-    const { readdir } = await import('node:fs/promises');
     const folder = place.path('home', '.local', 'state', 'portknock');
     for (const file of await readdir(folder)) await writeFile(`${folder}/${file}`, `${step}\n`);
   }
