@@ -56,15 +56,9 @@ export { memoryReplay } from './replay/memory.ts';
 export { type ClaimResult, type ReplayContext, type ReplayStore } from './replay/store.ts';
 
 export { assemble, type Assembly } from './config/assemble.ts';
-export {
-  addClient,
-  createConfig,
-  createKeyPair,
-  createSecret,
-  type AddClientOptions,
-  type CreateConfigOptions,
-  type NewClient,
-} from './config/create.ts';
+export { addClient, type AddClientOptions } from './config/add-client.ts';
+export { createConfig, createKeyPair, createSecret, type CreateConfigOptions } from './config/create.ts';
+export { type NewClient } from './config/new-client.ts';
 export { loadConfig } from './config/load.ts';
 export { ConfigError, formatProblem, type ConfigProblem } from './config/problems.ts';
 export {

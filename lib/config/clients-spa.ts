@@ -52,7 +52,7 @@ export async function spaClient(
 }
 
 const NO_CLOCK =
-  'no_clock: its knocks have no age, and if the replay state is ever lost a recorded one works once more (give it a clock)';
+  'no_clock: a recorded knock works once more if the replay state is ever lost, and the kernel no longer filters forged knocks (give it a clock)';
 
 interface ClientKey {
   /** What no other client may have. */

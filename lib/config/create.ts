@@ -10,9 +10,6 @@ import { parseConfig } from './load.ts';
 import { newSecret, ownFile } from './new-secret.ts';
 import { exists, removeFiles, requireAbsent, writeError, writeNewFiles } from './write.ts';
 
-export { addClient, type AddClientOptions } from './add-client.ts';
-export { type NewClient } from './new-client.ts';
-
 const SYSTEM_DIRECTORY = '/etc/portknock';
 const SYSTEM_STATE = '/var/lib/portknock';
 

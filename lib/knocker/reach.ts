@@ -30,6 +30,8 @@ const FIRST_PAUSE_MS = 20;
 const LONGEST_PAUSE_MS = 1000;
 /** Older attempts are on links too slow to live. */
 const ATTEMPT_MS = 3000;
+/** Services that neither speak first nor hang up with their client are rare. */
+const HANG_UP_MS = 500;
 
 /** The accepted connection, or `null` when the time was up. @throws the signal's reason, and what `knock` threw */
 export async function reach(task: ReachTask): Promise<Socket | null> {
@@ -54,6 +56,28 @@ export async function reach(task: ReachTask): Promise<Socket | null> {
   }
   signal?.throwIfAborted();
   return attempts.winner;
+}
+
+/**
+ * Ends a connection that had only to be made. Resolves when the other side has said something, be it its own end: then
+ * the connection has used up its opening. A handshake whose last packet is lost or late has not, and would use up the
+ * next one instead; if nothing is heard for long, a reset makes sure that it never completes.
+ */
+export async function hangUp(socket: Socket, clock: Clock): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const cancel = clock.after(HANG_UP_MS, resolve);
+    const heard = (): void => {
+      cancel();
+      resolve();
+    };
+    socket
+      .on('error', () => undefined)
+      .once('readable', heard)
+      .once('close', heard)
+      .end();
+    if (socket.readableLength > 0 || socket.destroyed) heard();
+  });
+  socket.resetAndDestroy();
 }
 
 async function rounds(task: ReachTask, attempts: Attempts, stop: AbortSignal): Promise<never> {

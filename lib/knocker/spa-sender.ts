@@ -15,7 +15,7 @@ import type { SpaProfile } from './profile.ts';
 import { localAddress, sendDatagram } from './send.ts';
 import type { KnockSender } from './sender.ts';
 import type { Signer } from './signer.ts';
-import { wait } from './wait.ts';
+import { unlessAborted, wait } from './wait.ts';
 
 export interface SpaSenderOptions {
   readonly state: KnockState;
@@ -52,7 +52,7 @@ export function spaSender(profile: SpaProfile, options: SpaSenderOptions): Knock
       const datagrams: Buffer[] = [];
       for (const counter of use) {
         const asked = { services, bind, claim, ttlSeconds: 0, close } as const;
-        datagrams.push(await sealSpa({ accessKey, gateway, sender, counter, ...asked }));
+        datagrams.push(await sealSpa({ accessKey, gateway, sender: sender(signal), counter, ...asked }));
       }
       // Who knocks, keeping values back for later knocks, waits to knock for good.
       const copies = keep === 0 && isAwaited ? COPIES : 1;
@@ -95,15 +95,27 @@ function later(counter: bigint, last: bigint | undefined): bigint {
   return last === undefined || last < counter ? counter : last + 1n;
 }
 
-function senderOf({ key }: SpaProfile, signer: Signer | undefined): Sender {
-  if (key instanceof Uint8Array) return { suite: 1, key: sharedKeyOf(key) };
+/** Who knocks; an agent that waits for its user is given up with the signal. */
+function senderOf(
+  { key }: SpaProfile,
+  signer: Signer | undefined,
+): (signal: AbortSignal | undefined) => Sender {
+  if (key instanceof Uint8Array) {
+    const shared: Sender = { suite: 1, key: sharedKeyOf(key) };
+    return () => shared;
+  }
   const blob = parseSshPublicKey(key)?.blob;
   if (blob === undefined) throw new TypeError('key of the profile must be a line ssh-ed25519 AAAA...');
   if (signer === undefined) throw new TypeError('signer must be given: the profile has a public key');
   if (!equalBytes(blob, signer.publicKey)) {
     throw new TypeError("signer must be that of the profile's key, got another key");
   }
-  return { suite: 2, id: signerIdOf(blob), sign: (message) => signer.sign(message) };
+  const id = signerIdOf(blob);
+  return (signal) => ({
+    suite: 2,
+    id,
+    sign: (message) => unlessAborted(signer.sign(message, signal === undefined ? {} : { signal }), signal),
+  });
 }
 
 /** Whom the knock says it is for: what the caller named, or what the profile's `bind` makes of our own address. */

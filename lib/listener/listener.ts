@@ -63,9 +63,6 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
     this.#replay = options.replay ?? memoryReplay();
     this.#throttle = new RejectThrottle(clock, (reject) => this.emit('reject', reject));
     const metrics = options.metrics ?? noMetrics;
-    const failed = (error: unknown): void => {
-      this.emit('error', error instanceof Error ? error : new Error(String(error)));
-    };
     this.#grants = new GrantManager({
       driver: options.driver,
       services: this.#services,
@@ -75,7 +72,7 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
           metrics.close(reason, grant.service);
           this.emit('close', { grant, reason });
         },
-        failed,
+        failed: this.#failed,
       },
     });
     this.#local = new LocalAddresses(clock);
@@ -90,7 +87,7 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
         metrics.grant(grant.service, scheme);
         this.emit('grant', { grant, scheme });
       },
-      failed,
+      failed: this.#failed,
     });
   }
 
@@ -173,8 +170,11 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
     }
     this.#needs = needsOf(options);
     this.#pipeline.replaceRules({ schemes: options.schemes, access });
-    for (const { id, client, service } of this.grants)
-      if (!access.allows(client, service)) await this.revoke(id);
+    // What was admitted by the old rules a moment ago is on its way into the firewall.
+    await this.#pipeline.settled();
+    for (const { id, client, service } of this.grants) {
+      if (!access.allows(client, service)) await this.revoke(id).catch(this.#failed);
+    }
   }
 
   #accessOf(clients: readonly ClientAccess[]): Access {
@@ -186,25 +186,28 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
     });
   }
 
+  readonly #failed = (error: unknown): void => {
+    this.emit('error', error instanceof Error ? error : new Error(String(error)));
+  };
+
   readonly #warning = (message: string): void => {
     this.emit('warning', { message });
   };
 
   async #open(signal: AbortSignal | undefined): Promise<void> {
     const { source, driver, schemes } = this.#options;
-    const warning = this.#warning;
     if (driver.real && !this.#replay.durable) {
-      warning(
+      this.#warning(
         'replay state is only in memory: a knock recorded before a restart works again after it (use fileReplay)',
       );
     }
     for (const scheme of schemes.filter(({ replayable }) => replayable)) {
-      warning(
+      this.#warning(
         `scheme ${scheme.name} has no replay protection: whoever records a knock can repeat it (use one-time)`,
       );
     }
     const windowMs = Math.max(0, ...schemes.map(({ validityMs }) => validityMs));
-    await this.#replay.open({ clock: this.#clock, windowMs, warning });
+    await this.#replay.open({ clock: this.#clock, windowMs, warning: this.#warning });
     this.#requireStarting(signal);
     await source.open({
       clock: this.#clock,
@@ -217,17 +220,15 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
           if (this.#state === 'running') this.#pipeline.frame(...frame);
         },
         end: () => void this.#pipeline.settled().then(() => this.emit('end')),
-        warning,
+        warning: this.#warning,
         dropped: (count) => {
           this.#options.metrics?.dropped(count);
         },
-        error: (error) => {
-          this.emit('error', error);
-        },
+        error: this.#failed,
       },
     });
     this.#requireStarting(signal);
-    await driver.setup(this.#services, { warning });
+    await driver.setup(this.#services, { warning: this.#warning });
     this.#requireStarting(signal);
   }
 

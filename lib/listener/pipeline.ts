@@ -16,7 +16,7 @@ import type { Access } from '../policy/access.ts';
 import type { LocalAddresses } from '../policy/local.ts';
 import type { RejectThrottle } from '../policy/throttle.ts';
 import type { ReplayStore } from '../replay/store.ts';
-import type { KnockRequest, Match, Rejection, Scheme } from '../scheme/scheme.ts';
+import type { KnockHistory, KnockRequest, Match, Rejection, Scheme } from '../scheme/scheme.ts';
 
 /** What decides, and can be replaced while packets come. */
 export interface Rules {
@@ -45,6 +45,7 @@ export class Pipeline {
   readonly #parts: PipelineParts;
   readonly #view = new PacketView();
   readonly #pending = new Set<Promise<void>>();
+  readonly #histories = new WeakMap<Scheme, KnockHistory>();
   #rules: Rules;
 
   constructor(parts: PipelineParts) {
@@ -59,7 +60,7 @@ export class Pipeline {
 
   /** Takes one frame; see {@link PacketSink.frame}. */
   readonly frame: PacketSink['frame'] = (bytes, start, captured, wire, link, timeMs) => {
-    const { replay, local, metrics } = this.#parts;
+    const { local, metrics } = this.#parts;
     const packet = this.#view;
     const fault = decode(packet, bytes, start, captured, wire, link, timeMs);
     if (fault !== null) {
@@ -75,10 +76,19 @@ export class Pipeline {
     if (log.enabled)
       log('%s to port %d, IP protocol %d', formatAddress(sourceOf(packet)), packet.dstPort, packet.protocol);
     for (const scheme of this.#rules.schemes) {
-      const match = scheme.match(packet, replay);
+      const match = scheme.match(packet, this.#historyOf(scheme));
       if (match !== null) this.#take(scheme, match, packet);
     }
   };
+
+  #historyOf(scheme: Scheme): KnockHistory {
+    const known = this.#histories.get(scheme);
+    if (known !== undefined) return known;
+    const { replay } = this.#parts;
+    const history = { floor: (client: string) => replay.floor(accountOf(scheme, client)) };
+    this.#histories.set(scheme, history);
+    return history;
+  }
 
   /** Resolves when every knock that was being handled has been decided. */
   async settled(): Promise<void> {
@@ -106,17 +116,17 @@ export class Pipeline {
   async #admit(scheme: Scheme, request: KnockRequest, source: Address, timeMs: number): Promise<void> {
     const { replay, granted } = this.#parts;
     const { client } = request;
-    const verdict = this.#rules.access.authorize({ request, source, timeMs });
+    const rules = this.#rules;
+    let verdict = rules.access.authorize({ request, source, timeMs });
+    if (verdict.granted && request.counter !== null) {
+      const reason = refusalOf(await replay.claim(accountOf(scheme, client), request.counter));
+      if (reason !== null) verdict = { granted: false, reason };
+      // The rules may have been replaced while the claim was written.
+      else if (rules !== this.#rules) verdict = this.#rules.access.authorize({ request, source, timeMs });
+    }
     if (!verdict.granted) {
       this.#reject(scheme, source, { reason: verdict.reason, client });
       return;
-    }
-    if (request.counter !== null) {
-      const reason = refusalOf(await replay.claim(client, request.counter));
-      if (reason !== null) {
-        this.#reject(scheme, source, { reason, client });
-        return;
-      }
     }
     const opened = await this.#change(request, verdict);
     if (opened === null) this.#reject(scheme, source, { reason: 'grant-failed', client });
@@ -151,6 +161,11 @@ export class Pipeline {
       ...(clockOffsetMs === undefined ? {} : { clockOffsetMs }),
     });
   }
+}
+
+/** A client that changes its scheme starts another account: the counters of two schemes cannot be compared. */
+function accountOf({ name }: Scheme, client: string): string {
+  return `${name} ${client}`;
 }
 
 function refusalOf(result: Awaited<ReturnType<ReplayStore['claim']>>): Rejection['reason'] | null {

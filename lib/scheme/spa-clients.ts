@@ -11,7 +11,10 @@ import { sharedKeyOf, signerIdOf } from './spa-keys.ts';
 
 /** A client of the SPA scheme: an OpenSSH public key line (`ssh-ed25519 AAAA... comment`), or 32 shared bytes. */
 export type SpaClient = ({ readonly publicKey: string } | { readonly secret: Uint8Array }) & {
-  /** False for a device without a clock: its knocks may be of any age. They still work only once. */
+  /**
+   * False for a device without a clock: its knocks may be of any age. They still work only once. One such client, and
+   * the hint is asked of nobody: forged packets then reach the daemon, and die at the gateway tag.
+   */
   readonly clock?: boolean;
 };
 

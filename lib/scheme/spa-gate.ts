@@ -21,6 +21,8 @@ const BAD_TAG: Match = { kind: 'reject', reason: 'bad-tag' };
 export interface GateParts {
   readonly keys: readonly AccessKey[];
   readonly port: number;
+  /** False when some client has no clock, and so cannot know the hint of the hour. */
+  readonly hinted: boolean;
   readonly audience: Buffer;
   /** Names of the services by their ids. */
   readonly services: ReadonlyMap<number, string>;
@@ -49,7 +51,7 @@ export class SpaGate {
   match(packet: PacketView, history: KnockHistory): Match | null {
     if (packet.protocol !== UDP || packet.dstPort !== this.#parts.port) return null;
     if (packet.payloadLength < format.LEAST_BYTES || packet.payloadLength > MOST_BYTES) return null;
-    if (!this.#hasHint(packet)) return null;
+    if (this.#parts.hinted && !this.#hasHint(packet)) return null;
     const key = this.#keyOf(packet);
     if (key === undefined) return BAD_TAG;
     const { bytes, payloadStart: start } = packet;

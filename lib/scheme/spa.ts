@@ -6,7 +6,7 @@ import type { Scheme } from './scheme.ts';
 import { knownClients, type SpaClient } from './spa-clients.ts';
 import { LEAST_BYTES } from './spa-format.ts';
 import { FUTURE_MS, PAST_MS, SpaGate } from './spa-gate.ts';
-import { accessKeyOf, audienceOf, EPOCH_MS, hintsAround, MOST_BYTES, serviceIdOf } from './spa-keys.ts';
+import { accessKeyOf, audienceOf, hintsAround, MOST_BYTES, serviceIdOf } from './spa-keys.ts';
 
 /** {@link spa}'s options. */
 export interface SpaOptions {
@@ -23,8 +23,6 @@ export interface SpaOptions {
 
 export const SPA_PORT = 62201;
 const MOST_ACCESS_KEYS = 2;
-/** Of a knock whose time is not looked at only the hint ages: the next epoch's is heard until the one after is over. */
-const CLOCKLESS_MS = 3 * EPOCH_MS;
 
 /**
  * The SPA scheme.
@@ -49,9 +47,11 @@ export function spa(options: SpaOptions): Scheme {
     throw new RangeError(`port must be a whole number from 1 to 65535, got ${port}`);
   }
   const keys = accessKeys.map(accessKeyOf);
+  const hinted = Object.values(clients).every(({ clock = true }) => clock);
   const gate = new SpaGate({
     keys,
     port,
+    hinted,
     audience: audienceOf(gateway),
     services: namesById(services),
     clientOf: knownClients(clients),
@@ -63,13 +63,12 @@ export function spa(options: SpaOptions): Scheme {
         protocol: 'udp',
         ports: [port, port],
         payloadLength: [LEAST_BYTES, MOST_BYTES],
-        hints: (timeMs) => hintsAround(keys, timeMs),
+        ...(hinted ? { hints: (timeMs: number) => hintsAround(keys, timeMs) } : {}),
       },
     ],
     clients: Object.keys(clients),
-    validityMs: Object.values(clients).every(({ clock = true }) => clock)
-      ? PAST_MS + FUTURE_MS
-      : CLOCKLESS_MS,
+    // Of clients with a clock. Knocks of the others do not age: no wait after a loss of the replay state would do.
+    validityMs: PAST_MS + FUTURE_MS,
     replayable: false,
     match: (packet, history) => gate.match(packet, history),
   };

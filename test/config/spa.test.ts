@@ -66,7 +66,7 @@ describe('an SPA client', () => {
         [
           7,
           column + 'no_clock: '.length + 1,
-          'client alice: no_clock: its knocks have no age, and if the replay state is ever lost a recorded one works once more (give it a clock)',
+          'client alice: no_clock: a recorded knock works once more if the replay state is ever lost, and the kernel no longer filters forged knocks (give it a clock)',
         ],
       ],
     );

@@ -41,7 +41,8 @@ export interface Ear {
 export async function listenUdp(ports: readonly number[], address = HOST): Promise<Ear> {
   const heard: Heard[] = [];
   const waiting = new Set<() => void>();
-  const sockets = [...new Set(ports)].map((port) => ({ port, socket: createSocket('udp4') }));
+  const kind = address.includes(':') ? 'udp6' : 'udp4';
+  const sockets = [...new Set(ports)].map((port) => ({ port, socket: createSocket(kind) }));
   const ear: Ear = {
     heard,
     onHeard: () => undefined,

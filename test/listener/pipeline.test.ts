@@ -23,7 +23,7 @@ const SERVICES: readonly Service[] = [
 
 interface Line {
   readonly driver: MockDriver;
-  /** What happened, in order: `authorize`, `claim alice 1`, `open ssh`, `granted ssh`, `reject ...`, `failed ...`. */
+  /** What happened, in order: `authorize`, `claim spoken alice 1`, `open ssh`, `granted ssh`, `reject ...`, `failed ...`. */
   readonly steps: string[];
   push(bytes: Buffer): void;
   settled(): Promise<void>;
@@ -34,6 +34,7 @@ async function line({
   schemes = [spoken()] as readonly Scheme[],
   claim = (): Promise<ClaimResult> => Promise.resolve('claimed'),
   local = null as LocalAddresses | null,
+  floor = (_account: string): bigint | null => null,
 } = {}): Promise<Line> {
   const clock = virtualClock();
   const steps: string[] = [];
@@ -48,7 +49,7 @@ async function line({
       steps.push(`claim ${client} ${counter}`);
       return claim();
     },
-    floor: () => null,
+    floor,
     close: () => Promise.resolve(),
   };
   const noting = {
@@ -104,7 +105,7 @@ describe('Pipeline', () => {
     assert.deepEqual(steps, [
       'decoded',
       'authorize',
-      'claim alice 5',
+      'claim spoken alice 5',
       `open ssh ${HERE}`,
       `granted ssh ${HERE}`,
     ]);
@@ -117,7 +118,7 @@ describe('Pipeline', () => {
     });
     push(request(5, { services: ['ssh'] }));
     await new Promise((resolve) => setImmediate(resolve));
-    assert.deepEqual(steps, ['decoded', 'authorize', 'claim alice 5']);
+    assert.deepEqual(steps, ['decoded', 'authorize', 'claim spoken alice 5']);
     assert.deepEqual(driver.openings, []);
     release();
     await settled();
@@ -133,7 +134,7 @@ describe('Pipeline', () => {
       const { steps, driver, push, settled } = await line({ claim: () => Promise.resolve(result) });
       push(request(5));
       await settled();
-      assert.deepEqual(steps, ['decoded', 'authorize', 'claim alice 5', `reject ${reason} ${HERE}`]);
+      assert.deepEqual(steps, ['decoded', 'authorize', 'claim spoken alice 5', `reject ${reason} ${HERE}`]);
       assert.deepEqual(
         driver.calls.map(({ method }) => method),
         ['setup'],
@@ -145,7 +146,7 @@ describe('Pipeline', () => {
     const { steps, driver, push, settled } = await line({ claim: () => Promise.reject(new Error('disk')) });
     push(request(5));
     await settled();
-    assert.deepEqual(steps.slice(2), ['claim alice 5', 'failed disk']);
+    assert.deepEqual(steps.slice(2), ['claim spoken alice 5', 'failed disk']);
     assert.deepEqual(driver.openings, []);
   });
 
@@ -168,6 +169,36 @@ describe('Pipeline', () => {
       );
     });
   }
+
+  it('keeps an account per scheme and client, which the scheme can look into', async () => {
+    const asked: string[] = [];
+    const curious = (name: string): Scheme => ({
+      ...spoken({ name }),
+      match(packet, history) {
+        asked.push(`${name} ${history.floor('alice') ?? 'nothing'}`);
+        return spoken({ name }).match(packet, history);
+      },
+    });
+    const { push, settled } = await line({
+      schemes: [curious('one'), curious('two')],
+      floor: (account) => (account === 'one alice' ? 7n : null),
+    });
+    push(request(5, { services: ['ssh'] }));
+    await settled();
+    assert.deepEqual(asked, ['one 7', 'two nothing']);
+  });
+
+  it('counts a duplicate and does nothing else', async () => {
+    const again: Scheme = { ...spoken(), match: () => ({ kind: 'duplicate', client: 'alice' }) };
+    const { steps, driver, push, settled } = await line({ schemes: [again] });
+    push(request(5));
+    await settled();
+    assert.deepEqual(steps, ['decoded', 'duplicate']);
+    assert.deepEqual(
+      driver.calls.map(({ method }) => method),
+      ['setup'],
+    );
+  });
 
   it('claims nothing for a scheme without replay protection', async () => {
     const { steps, push, settled } = await line();

@@ -113,6 +113,20 @@ describe('KnockListener.reload', () => {
     assert.equal(parts.listener.grants.find(({ service }) => service === 'admin')?.port, 9443);
   });
 
+  it('goes on when an opening cannot be taken back, and tells of it: the kernel ends it on time', async () => {
+    const parts = await started();
+    await parts.knock('alice', { services: ['ssh', 'admin'] });
+    parts.said.length = 0;
+    parts.driver.failNext('close', new Error('xtables lock'));
+    await parts.listener.reload(rules({ bob: ['ssh'] }));
+    assert.deepEqual(open(parts), ['alice ssh']);
+    assert.deepEqual(parts.said.toSorted(), ['close admin revoked', 'error xtables lock']);
+    await parts.knock('alice');
+    assert.equal(parts.said.at(-1), 'reject unknown-client - 1');
+    await parts.clock.advance(30_000);
+    assert.deepEqual(open(parts), []);
+  });
+
   it('keeps the replay state: what was used before is used', async () => {
     const parts = await started();
     const bytes = await parts.knock('alice');
@@ -338,6 +352,36 @@ describe('KnockListener.reload at the wrong time', () => {
     await Promise.all(all);
     for (const name of NAMES) await parts.knock(name);
     assert.deepEqual(open(parts), ['carol ssh']);
+  });
+
+  it('touches neither source nor firewall while the one before is under way, failed or not', async () => {
+    let release = (): void => undefined;
+    const wait = new Promise<void>((resolve) => (release = resolve));
+    let calls = 0;
+    const parts = await started({
+      wrap: () => ({ renew: () => Promise.resolve() }),
+      drive: (good) => ({
+        async setup(services, context) {
+          calls += 1;
+          if (calls === 2) {
+            await wait;
+            throw new Error('no');
+          }
+          await good.setup(services, context);
+        },
+      }),
+    });
+    const first = assert.rejects(parts.listener.reload(rules({ alice: ['ssh'] })), /no/u);
+    const second = parts.listener.reload(rules({ bob: ['ssh'] }));
+    await parts.clock.advance(0);
+    assert.deepEqual(parts.order, ['source.renew', 'driver.setup']);
+    release();
+    await Promise.all([first, second]);
+    // Back to what the old rules need, and then the second.
+    assert.deepEqual(parts.order.slice(2), ['source.renew', 'source.renew', 'driver.setup']);
+    await parts.knock('alice');
+    await parts.knock('bob');
+    assert.deepEqual(open(parts), ['bob ssh']);
   });
 
   it('does not keep stop() from resolving within a second, nor open anything after it', async () => {

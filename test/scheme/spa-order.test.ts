@@ -130,6 +130,7 @@ function counting(suite: 1 | 2, { hasClock = true, proves = true } = {}) {
   const gate = new SpaGate({
     keys: [accessKeyOf(ACCESS)],
     port: 62_201,
+    hinted: true,
     audience: audienceOf(GATEWAY),
     services: new Map([[serviceIdOf('ssh'), 'ssh']]),
     clientOf: () => client,

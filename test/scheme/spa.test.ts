@@ -23,6 +23,7 @@ import {
   ACCESS,
   arrive,
   CLIENTS,
+  flipped,
   gatewayOf,
   GATEWAY,
   insider,
@@ -32,7 +33,7 @@ import {
   SEED,
   SPA_PORT,
 } from '../support/spa-knocks.ts';
-import { oraclePublicLine } from '../support/spa-oracle.ts';
+import { oraclePublicLine, oracleSeal } from '../support/spa-oracle.ts';
 
 const OPTIONS: SpaOptions = {
   gateway: GATEWAY,
@@ -168,22 +169,35 @@ describe('spa', () => {
     assert.deepEqual([name, clients, replayable], ['spa', ['suite1', 'suite2'], false]);
   });
 
-  it('says for how long a recorded knock could be valid: both bounds, or all the hints when there is a client without a clock', () => {
-    assert.equal(gatewayOf().validityMs, 150_000);
-    assert.equal(gatewayOf({ clients: {} }).validityMs, 150_000);
-    const clients = { ...CLIENTS, phone: { secret: Buffer.alloc(32, 4), clock: false } };
-    assert.equal(gatewayOf({ clients }).validityMs, 3 * EPOCH_MS);
+  it('says for how long a recorded knock could be valid: as far back and as far ahead as a knock may be', async () => {
+    const { validityMs } = gatewayOf();
+    assert.equal(validityMs, 150_000);
+    // The worst case: recorded when it begins to be taken.
+    const bytes = await knock({ ms: NOW });
+    const taken = (at: number): boolean => said(arrive(gatewayOf(), bytes, { at })) === 'request';
+    const first = NOW - 30_000;
+    assert.deepEqual([first - 1, first, first + validityMs, first + validityMs + 1].map(taken), [
+      false,
+      true,
+      true,
+      false,
+    ]);
   });
 
-  it('takes a knock of a client without a clock for as long as that at most', async () => {
-    const clients = { suite1: { secret: PSK, clock: false } };
-    const { validityMs } = gatewayOf({ clients });
-    // The worst case: the hint of the next epoch, recorded when it begins to be heard.
-    const bytes = await knock({ ms: NOW + EPOCH_MS });
-    const heard = NOW;
-    const taken = (at: number): boolean => said(arrive(gatewayOf({ clients }), bytes, { at })) !== 'silence';
-    assert.deepEqual([taken(heard - 1), taken(heard)], [false, true]);
-    assert.deepEqual([taken(heard + validityMs - 1), taken(heard + validityMs)], [true, false]);
+  it('asks nobody for the hint of the hour when there is a client that cannot know it', async () => {
+    const clients = { ...CLIENTS, phone: { secret: Buffer.alloc(32, 4), clock: false } };
+    const [need = assert.fail()] = gatewayOf({ clients }).needs;
+    assert.equal(need.hints, undefined);
+    assert.deepEqual(need.payloadLength, [192, 480]);
+    const phone = await knock({ key: clients.phone.secret, ms: 60_000 });
+    assert.equal(said(arrive(gatewayOf({ clients }), phone)), 'request');
+    assert.equal(said(arrive(gatewayOf({ clients }), flipped(phone, 5))), 'bad-tag');
+    assert.equal(
+      said(arrive(gatewayOf({ clients: { phone: { secret: clients.phone.secret } } }), phone)),
+      'silence',
+    );
+    // The others keep their window.
+    assert.equal(said(arrive(gatewayOf({ clients }), await knock({ ms: 60_000 }))), 'stale');
   });
 });
 
@@ -244,24 +258,34 @@ describe('an SPA gateway whose access key is being changed', () => {
 
 describe('the hint of an SPA knock', () => {
   const rows: readonly [number: number, epochs: number, says: string][] = [
-    [1, -2, 'silence'],
-    [2, -1, 'request'],
-    [3, 0, 'request'],
-    [4, 1, 'request'],
-    [5, 2, 'silence'],
+    [1, -3, 'silence'],
+    [2, -2, 'silence'],
+    [3, -1, 'request'],
+    [4, 0, 'request'],
+    [5, 1, 'request'],
+    [6, 2, 'silence'],
+    [7, 1000, 'silence'],
   ];
   for (const [number, epochs, says] of rows) {
-    it(`${number}. of ${epochs} epochs from now: ${says}`, async () => {
-      // One gateway that lives on, and its clients have no clock: only the hint decides.
-      const clients = { suite1: { secret: PSK, clock: false } };
-      const scheme = gatewayOf({ clients });
-      const bytes = await knock();
-      for (const at of [NOW - epochs * EPOCH_MS, NOW - epochs * EPOCH_MS + EPOCH_MS - 1]) {
-        arrive(scheme, await knock({ ms: at }), { at });
-        const match = arrive(scheme, bytes, { at });
-        // A knock of the next hour is heard, and refused for its time.
-        const wanted = epochs === 1 ? 'future' : says;
-        assert.equal(at + 30_000 >= NOW && epochs === 1 ? 'future' : said(match), wanted);
+    it(`${number}. of ${epochs} epochs from now: ${says}`, () => {
+      for (const ms of [NOW, NOW + EPOCH_MS - 1]) {
+        const common = {
+          accessKey: ACCESS,
+          suite: 1,
+          key: PSK,
+          gateway: GATEWAY,
+          seq: 0,
+          close: false,
+        } as const;
+        const lots = {
+          length: 200,
+          r4: Buffer.alloc(4, 1),
+          r8: Buffer.alloc(8, 2),
+          pad: Buffer.alloc(480, 3),
+        };
+        const asked = { bind: 'observed', addr: null, prefixLength: 0, services: ['ssh'], ttl: 0 } as const;
+        const bytes = oracleSeal({ ...common, ...lots, ...asked, ms, epoch: NOW / EPOCH_MS + epochs });
+        assert.equal(said(arrive(gatewayOf(), bytes, { at: ms })), says);
       }
     });
   }

@@ -4,6 +4,7 @@ import { formatAddress } from '../../lib/address.ts';
 import { oneTime } from '../../lib/scheme/one-time.ts';
 import { sequence } from '../../lib/scheme/sequence.ts';
 import { destinationOf, sourceOf, type PacketView } from '../../lib/packet/view.ts';
+import { spa } from '../../lib/scheme/spa.ts';
 import { NO_HISTORY } from './history.ts';
 
 /** Gets every packet that the decoder accepts; must not throw, and must not keep more the more it sees. */
@@ -37,6 +38,12 @@ function schemes(): FuzzConsumer {
         tcp: { secret: secret(2), ports: [62_000, 62_400], knocks: 2, carrier: 'tcp' },
         md5: { secret: secret(3), digest: 'md5', ports: [62_000, 62_400], knocks: 16 },
       },
+    }),
+    spa({
+      gateway: 'gw',
+      accessKeys: [secret(4), secret(5)],
+      services: ['ssh'],
+      clients: { phone: { secret: secret(6) } },
     }),
     sequence({ clients: { plain: { sequence: ['62201/tcp', '62201/udp', '62201/tcp'] } } }),
   ];

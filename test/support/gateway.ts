@@ -7,11 +7,11 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { createReplayFile } from '../../lib/replay/file.ts';
-import type { World } from './netns.ts';
+import type { Namespace, World } from './netns.ts';
 
 /** One line of `portknockd --log json`. */
 export interface Event {
-  readonly event: 'ready' | 'grant' | 'close' | 'reject' | 'warning' | 'error' | 'stop';
+  readonly event: 'ready' | 'grant' | 'close' | 'reject' | 'reload' | 'warning' | 'error' | 'stop';
   readonly time: string;
   readonly [key: string]: unknown;
 }
@@ -90,7 +90,7 @@ export class Gateway {
 
   /** Starts it and waits until the ports are closed. */
   static async start(
-    world: World,
+    world: { readonly gateway: Pick<Namespace, 'spawn'> },
     site: Pick<Site, 'config'>,
     args: readonly string[] = [],
   ): Promise<Gateway> {
@@ -105,7 +105,10 @@ export class Gateway {
       ...args,
     ];
     const gateway = new Gateway(
-      world.gateway.spawn(process.execPath, program, { stdio: ['ignore', 'pipe', 'pipe'] }),
+      world.gateway.spawn(process.execPath, program, {
+        stdio: ['ignore', 'pipe', 'pipe'],
+        cwd: process.cwd(),
+      }),
     );
     await gateway.wait('ready', { timeoutMs: 20_000 });
     return gateway;

@@ -8,7 +8,10 @@ import type { OneTimeClient } from '../../lib/scheme/one-time.ts';
 import type { Match } from '../../lib/scheme/scheme.ts';
 import type { KnockPort } from '../../lib/scheme/sequence.ts';
 
-/** `client` or `client@step` for a request (`a|b` for two at once), `!reason client` for a reject, null for nothing. */
+/**
+ * `client` or `client@step` for a request (`a|b` for two at once), `!reason client` for a reject, `=client`
+ * for a duplicate, null for nothing.
+ */
 export type Verdict = string | null;
 export type Model = (packet: PacketView) => Verdict;
 
@@ -45,6 +48,7 @@ export function modelSequence(
 export function verdictOf(match: Match | null): Verdict {
   if (match === null) return null;
   if (match.kind === 'reject') return `!${match.reason} ${match.client ?? ''}`.trimEnd();
+  if (match.kind === 'duplicate') return `=${match.client}`;
   return match.counter === null ? match.client : `${match.client}@${match.counter}`;
 }
 

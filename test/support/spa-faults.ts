@@ -43,24 +43,35 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'hint two epochs back',
     expect: 'drop hint',
-    fits: isOfToday,
+    fits: (good) => isOfToday(good) && isHinted(good),
     spoil: ({ nowMs }) => ({ knock: { epoch: Math.floor(nowMs / EPOCH_MS) - 2 } }),
   },
   {
     name: 'hint two epochs ahead',
     expect: 'drop hint',
-    fits: isOfToday,
+    fits: (good) => isOfToday(good) && isHinted(good),
     spoil: ({ nowMs }) => ({ knock: { epoch: Math.floor(nowMs / EPOCH_MS) + 2 } }),
   },
   {
     name: 'old key after the rotation',
     expect: 'drop hint',
-    fits: ({ live }) => live === undefined,
+    fits: (good) => good.live === undefined && isHinted(good),
     spoil: () => ({ live: ['newAccessKey'] }),
   },
   {
     name: 'access key of nobody',
     expect: 'drop hint',
+    fits: isHinted,
+    spoil: (_, { strangerPsk }) => ({
+      knock: { accessKey: strangerPsk ?? Buffer.alloc(0) },
+      sealedWith: 'strangerPsk',
+    }),
+  },
+  {
+    // A gateway with a client that has no clock asks nobody for the hint of the hour.
+    name: 'access key of nobody where no hint is asked for',
+    expect: 'drop bad-tag',
+    fits: (good) => !isHinted(good),
     spoil: (_, { strangerPsk }) => ({
       knock: { accessKey: strangerPsk ?? Buffer.alloc(0) },
       sealedWith: 'strangerPsk',
@@ -249,6 +260,11 @@ function strangerOf(
   { strangerPsk, strangerSeed }: Readonly<Record<string, Buffer>>,
 ): Buffer {
   return (suite === 1 ? strangerPsk : strangerSeed) ?? Buffer.alloc(0);
+}
+
+/** Whether the gateway asks for the hint: all its clients have a clock. */
+function isHinted({ clock }: Good): boolean {
+  return clock !== false;
 }
 
 /** Whether time can be moved about it: a client with a clock, a hint of its own time, no edge of the counter. */

@@ -123,6 +123,7 @@ function edges([first, ...rest]: readonly Good[], rng: Random): Good[] {
       { ms: NOW - 86_400_000, ttl: 0, epoch: NOW / 3_600_000 },
       { clock: false, nowMs: NOW },
     ),
+    one(base, 'no-clock-since-1970', { ms: 86_400_000, ttl: 0 }, { clock: false, nowMs: NOW }),
   ]);
 }
 
