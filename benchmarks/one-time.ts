@@ -6,7 +6,7 @@ import { SYN } from '../lib/packet/view.ts';
 import { oneTime, type OneTimeClient } from '../lib/scheme/one-time.ts';
 import { oneTimeKnocks } from '../lib/scheme/one-time-key.ts';
 import { must, type Bench } from './bench.ts';
-import { inTurn, noise, noiseBytes, round, viewOf } from './packets.ts';
+import { inTurn, matcher, noise, noiseBytes, round, viewOf } from './packets.ts';
 
 const AT_MS = 1_700_000_000_000;
 const STEP = AT_MS / 10_000;
@@ -23,7 +23,7 @@ async function junk(bench: Bench): Promise<void> {
   const tags = round(() => viewOf({ dstPort: 20_000 + next(32_768), payload: noiseBytes(next, 16) }, AT_MS));
   const others = round(() => viewOf({ dstPort: next(65_536), payload: noiseBytes(next, 48) }, AT_MS));
   for (const count of [1, 1000]) {
-    const { match } = oneTime({ clients: clients(count) });
+    const match = matcher(oneTime({ clients: clients(count) }));
     const bareMap = new Map(
       Array.from({ length: count * 7 * 5 }, () => [noiseBytes(next, 4).readInt32BE(0), {}]),
     );
@@ -38,7 +38,7 @@ async function junk(bench: Bench): Promise<void> {
     const other = `junk of another length, ${count} clients`;
     await bench.row(other, inTurn(others, match), { unit, beside: bare, allocates: 'nothing' });
   }
-  const { match } = oneTime({ clients: clients(100, { carrier: 'tcp' }) });
+  const match = matcher(oneTime({ clients: clients(100, { carrier: 'tcp' }) }));
   const syns = round(() =>
     viewOf(
       { protocol: 'tcp', flags: SYN, src: `198.18.${next(256)}.${next(256)}`, dstPort: 1 + next(65_535) },
@@ -50,7 +50,7 @@ async function junk(bench: Bench): Promise<void> {
 
 async function knocks(bench: Bench): Promise<void> {
   const all = clients(16);
-  const { match } = oneTime({ clients: all });
+  const match = matcher(oneTime({ clients: all }));
   const sequences = Object.values(all).map((key) =>
     oneTimeKnocks(key, STEP).map(({ port, tag }) => viewOf({ dstPort: port, payload: tag }, AT_MS)),
   );
@@ -78,7 +78,7 @@ async function keys(bench: Bench): Promise<void> {
   const seal = (): unknown => oneTimeKnocks(key, (step += 1));
   await bench.row("seal: one step's five ports and tags", seal, { beside: bare });
   for (const count of [1, 100]) {
-    const { match } = oneTime({ clients: clients(count) });
+    const match = matcher(oneTime({ clients: clients(count) }));
     const view = viewOf({ dstPort: 30_000, payload: Buffer.alloc(16) }, AT_MS);
     const move = (): unknown => {
       view.timeMs += 10_000;

@@ -3,6 +3,7 @@
 import { decode } from '../lib/packet/decode.ts';
 import { LINK_ETHERNET } from '../lib/packet/link.ts';
 import { PacketView } from '../lib/packet/view.ts';
+import type { Match, Scheme } from '../lib/scheme/scheme.ts';
 import { frame, type FrameOptions } from '../test/support/frames.ts';
 import { must } from './bench.ts';
 
@@ -32,6 +33,12 @@ export function viewOf(options: FrameOptions, timeMs: number): PacketView {
   const fault = decode(view, bytes, 0, bytes.length, bytes.length, LINK_ETHERNET, timeMs);
   must(fault === null, `frame was not decoded: ${fault ?? ''}`);
   return view;
+}
+
+/** A scheme's look at a packet when nothing was claimed before. */
+export function matcher(scheme: Scheme): (view: PacketView) => Match | null {
+  const history = { floor: () => null };
+  return (view) => scheme.match(view, history);
 }
 
 /** Repeatable noise: the same numbers from 0 to `below` - 1 in every run (xorshift32). */

@@ -43,7 +43,7 @@ async function measure(
   const path = join(folder, `${traffic}.pcap`);
   const count = bench.smoke ? 20_000 : PACKETS;
   const knocks = writeTraffic(path, traffic, count);
-  const filter = captureFilter(oneTime({ clients: CLIENTS }).needs);
+  const filter = captureFilter(oneTime({ clients: CLIENTS }).needs, Date.now());
   const rounds = bench.smoke ? 1 : ROUNDS;
   const ours = { reader: () => readAlone(path, count), ours: () => listen(path, knocks) };
   const floors = { tcpdump: () => tcpdump(path, []), filtered: () => tcpdump(path, [filter]) };

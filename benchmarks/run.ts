@@ -12,11 +12,13 @@ import { oneTimeBench } from './one-time.ts';
 import { pipeline } from './pipeline.ts';
 import { replay } from './replay.ts';
 import { sequenceBench } from './sequence.ts';
+import { spaBench } from './spa.ts';
 import { startUp } from './start-up.ts';
 
 const BENCHMARKS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   decode,
   'one-time': oneTimeBench,
+  spa: spaBench,
   sequence: sequenceBench,
   replay,
   grant,

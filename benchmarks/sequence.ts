@@ -2,14 +2,14 @@
 
 import { sequence, type SequenceClient } from '../lib/scheme/sequence.ts';
 import { must, type Bench } from './bench.ts';
-import { inTurn, noise, round, viewOf } from './packets.ts';
+import { inTurn, matcher, noise, round, viewOf } from './packets.ts';
 
 const AT_MS = 1_700_000_000_000;
 const unit = 'packets';
 
 export async function sequenceBench(bench: Bench): Promise<void> {
   const next = noise();
-  const { match } = sequence({ clients: clients(100) });
+  const match = matcher(sequence({ clients: clients(100) }));
   const source = (): string => `198.18.${next(256)}.${next(256)}`;
   const syns = round(() => viewOf({ protocol: 'tcp', src: source(), dstPort: 1 + next(999) }, AT_MS));
   const openers = new Map(Array.from({ length: 100 }, (_, i) => [(6 << 16) | (2000 + i), {}]));
