@@ -6,10 +6,11 @@ import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { generateSshKey } from '../../lib/crypto/ssh-key.ts';
 import { installed, runIn, runText, typeCheck } from './installed.ts';
 
 const README = readFileSync('README.md', 'utf8');
-const SECRET = Buffer.alloc(32, 9).toString('base64');
+const ACCESS_KEY = Buffer.alloc(32, 9).toString('base64');
 
 describe('the README', function () {
   this.timeout(180_000);
@@ -26,7 +27,10 @@ describe('the README', function () {
   it('shows a listener that opens for the knocker that it shows', async () => {
     const { folder } = await installed();
     await writeFile(join(folder, 'embed.mjs'), program('embed.mjs'));
-    const env = { ...process.env, NODE_V8_COVERAGE: '', NODE_OPTIONS: '', KNOCK_SECRET: SECRET };
+    const { privateText, publicLine } = generateSshKey('alice@laptop');
+    await writeFile(join(folder, 'alice'), privateText, { mode: 0o600 });
+    const keys = { ACCESS_KEY, ALICE_KEY: publicLine };
+    const env = { ...process.env, NODE_V8_COVERAGE: '', NODE_OPTIONS: '', ...keys };
     const listener = spawn(process.execPath, ['embed.mjs'], {
       cwd: folder,
       env,
@@ -35,9 +39,9 @@ describe('the README', function () {
     try {
       const lines = linesOf(listener.stdout);
       assert.equal(await lines(), 'listening');
-      const knock = await runText('knock.mjs', program('knock.mjs'), { KNOCK_SECRET: SECRET });
-      assert.deepEqual([knock.code, knock.stdout], [0, '5 knocks sent to 127.0.0.1\n'], knock.stderr);
-      assert.equal(await lines(), 'field may connect to port 22');
+      const knock = await runText('knock.mjs', program('knock.mjs'), keys);
+      assert.deepEqual([knock.code, knock.stdout], [0, '1 packet sent to 127.0.0.1\n'], knock.stderr);
+      assert.equal(await lines(), 'alice may connect to port 22');
     } finally {
       listener.kill('SIGKILL');
       if (listener.exitCode === null && listener.signalCode === null) await once(listener, 'exit');
