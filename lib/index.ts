@@ -70,7 +70,7 @@ export {
 
 export { formatAddress, parseAddress, type Address } from './address.ts';
 export { systemClock, type Clock } from './clock.ts';
-export { type CloseReason } from './grant/manager.ts';
+export { type CloseReason } from './grant/events.ts';
 export { isKnockError, KnockError, printable, type KnockErrorCode } from './errors.ts';
 export { type Metrics } from './metrics.ts';
 export { type Reject } from './policy/throttle.ts';

@@ -5,17 +5,9 @@
 import type { Clock } from '../clock.ts';
 import { isSameService, type DriverContext, type FirewallDriver } from '../firewall/driver.ts';
 import type { Grant, Service } from '../firewall/driver.ts';
+import type { CloseReason, GrantEvents } from './events.ts';
 import { grantOf, keyOf, type IssueRequest, type RevokeRequest } from './request.ts';
 import { SpentGrants } from './spent.ts';
-
-/** How a grant ended. `superseded`: the same client address knocked again for the same service. */
-export type CloseReason = 'used' | 'expired' | 'revoked' | 'superseded';
-
-export interface GrantEvents {
-  closed(grant: Grant, reason: CloseReason): void;
-  /** The firewall failed outside of an issue() call; the kernel still ends what was open. */
-  failed(error: unknown): void;
-}
 
 interface Held {
   readonly grant: Grant;
@@ -98,6 +90,11 @@ export class GrantManager {
     return this.#inTurn(async () => {
       if (!this.#stopped) await this.#update(services, context);
     });
+  }
+
+  /** Resolves when everything that was asked so far has been done or has failed. */
+  settled(): Promise<void> {
+    return this.#inTurn(() => Promise.resolve());
   }
 
   /** Forgets the timers. Open grants stay with the kernel, which ends them. */

@@ -1,7 +1,7 @@
 // What a listener tells its owner.
 
 import type { Grant } from '../firewall/driver.ts';
-import type { CloseReason } from '../grant/manager.ts';
+import type { CloseReason } from '../grant/events.ts';
 import type { Reject } from '../policy/throttle.ts';
 
 /** Events of a {@link KnockListener}, with their arguments. */

@@ -18,6 +18,7 @@ import type { ListenerEvents } from './events.ts';
 import { checkClients, needsOf, servicesOf, type ListenerOptions, type ReloadOptions } from './options.ts';
 import { patiently } from './patience.ts';
 import { Pipeline } from './pipeline.ts';
+import { startWarnings } from './warnings.ts';
 
 type State = 'new' | 'starting' | 'running' | 'stopped';
 
@@ -160,18 +161,20 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
     const before = this.#needs;
     const { source } = this.#options;
     const access = this.#accessOf(options.clients);
-    // What both rules need is seen throughout: the source changes first, and back when the firewall refuses.
-    await source.renew?.(needsOf(options));
+    const after = needsOf(options);
+    // Until the firewall has agreed, what either needs is seen.
+    await source.renew?.([...before, ...after]);
     try {
       await this.#grants.update(services, { warning: this.#warning });
     } catch (error) {
       await source.renew?.(before);
       throw error;
     }
-    this.#needs = needsOf(options);
+    this.#needs = after;
     this.#pipeline.replaceRules({ schemes: options.schemes, access });
+    await source.renew?.(after).catch(this.#failed);
     // What was admitted by the old rules a moment ago is on its way into the firewall.
-    await this.#pipeline.settled();
+    await this.#grants.settled();
     for (const { id, client, service } of this.grants) {
       if (!access.allows(client, service)) await this.revoke(id).catch(this.#failed);
     }
@@ -196,16 +199,7 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
 
   async #open(signal: AbortSignal | undefined): Promise<void> {
     const { source, driver, schemes } = this.#options;
-    if (driver.real && !this.#replay.durable) {
-      this.#warning(
-        'replay state is only in memory: a knock recorded before a restart works again after it (use fileReplay)',
-      );
-    }
-    for (const scheme of schemes.filter(({ replayable }) => replayable)) {
-      this.#warning(
-        `scheme ${scheme.name} has no replay protection: whoever records a knock can repeat it (use one-time)`,
-      );
-    }
+    startWarnings({ driver, schemes, replay: this.#replay }).forEach(this.#warning);
     const windowMs = Math.max(0, ...schemes.map(({ validityMs }) => validityMs));
     await this.#replay.open({ clock: this.#clock, windowMs, warning: this.#warning });
     this.#requireStarting(signal);

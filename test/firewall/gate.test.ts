@@ -8,7 +8,8 @@ import { Duplex } from 'node:stream';
 import { isKnockError } from '../../lib/errors.ts';
 import type { Grant, Service } from '../../lib/firewall/driver.ts';
 import { gate } from '../../lib/firewall/gate.ts';
-import { GrantManager, type CloseReason } from '../../lib/grant/manager.ts';
+import type { CloseReason } from '../../lib/grant/events.ts';
+import { GrantManager } from '../../lib/grant/manager.ts';
 import { virtualClock } from '../../lib/testing/clock.ts';
 import { GreetingServer } from '../support/greeting.ts';
 

@@ -377,8 +377,8 @@ describe('KnockListener.reload at the wrong time', () => {
     assert.deepEqual(parts.order, ['source.renew', 'driver.setup']);
     release();
     await Promise.all([first, second]);
-    // Back to what the old rules need, and then the second.
-    assert.deepEqual(parts.order.slice(2), ['source.renew', 'source.renew', 'driver.setup']);
+    // Back to what the old rules need; then the second, first with the needs of both.
+    assert.deepEqual(parts.order.slice(2), ['source.renew', 'source.renew', 'driver.setup', 'source.renew']);
     await parts.knock('alice');
     await parts.knock('bob');
     assert.deepEqual(open(parts), ['bob ssh']);
