@@ -50,6 +50,7 @@ for (const backend of ['legacy', 'nft'] as const) {
       make: () => Promise.resolve(remote()),
       elapse: (_driver, ms) => pause(ms),
       sources: ['10.77.0.2', 'fd77::2'],
+      refused: { name: 'many', protocol: 'tcp', port: 4000, openForMs: 3000, connections: 17 },
       async admits(_driver, { protocol, port }, source) {
         const request = { host: source.includes(':') ? 'fd77::1' : '10.77.0.1', port, source };
         return protocol === 'udp'

@@ -26,6 +26,11 @@ const any: Service = {
   connections: 'unlimited',
 };
 
+/** Holds client and stranger. */
+const PREFIX = { 4: '10.77.0.0/29', 6: 'fd77::/125' };
+/** One more address outside, which it does not hold. */
+const BEYOND = { 4: '10.77.0.9', 6: 'fd77::9' };
+
 for (const backend of ['legacy', 'nft'] as const) {
   describeInNamespaces(`one knock, one connection (iptables-${backend})`, function () {
     this.timeout(120_000);
@@ -39,6 +44,9 @@ for (const backend of ['legacy', 'nft'] as const) {
       [gateway, outside] = await Promise.all([startAgent(world.gateway), startAgent(world.outside)]);
       await gateway.setup({ backend, services: [ssh, web, any] });
       for (const { port } of [ssh, web, any]) await gateway.echo({ port });
+      await world.outside.must('ip', ['addr', 'add', `${BEYOND[4]}/24`, 'dev', 'out0']);
+      const unasked = ['preferred_lft', '0', 'nodad'];
+      await world.outside.must('ip', ['-6', 'addr', 'add', `${BEYOND[6]}/64`, 'dev', 'out0', ...unasked]);
     });
 
     after(async () => {
@@ -76,6 +84,48 @@ for (const backend of ['legacy', 'nft'] as const) {
         assert.deepEqual([await connect(443), await connect(443)], ['talks', 'refused']);
       });
 
+      it(`admits one connection from a granted prefix, whichever of its addresses comes first (IPv${family})`, async () => {
+        for (const [first, second] of [
+          [world.client[family], world.stranger[family]],
+          [world.stranger[family], world.client[family]],
+        ] as const) {
+          await gateway.open(grant(ssh, PREFIX[family]));
+          assert.equal(await connect(22, BEYOND[family]), 'refused', 'from beyond the prefix');
+          assert.equal(await connect(443, first), 'refused', 'to another service');
+          assert.equal(await connect(22, first), 'talks', 'the first');
+          assert.equal(await connect(22, first), 'refused', 'the second');
+          assert.equal(await connect(22, second), 'refused', 'the second, from another address');
+          assert.deepEqual(await gateway.list(null), []);
+        }
+      });
+
+      it(`admits as many connections from a prefix as the service says, all its addresses together (IPv${family})`, async () => {
+        await gateway.open(grant(web, PREFIX[family]));
+        const outcomes: string[] = [];
+        for (const source of ['client', 'stranger', 'client', 'stranger', 'client'] as const)
+          outcomes.push(await connect(443, world[source][family]));
+        assert.deepEqual(outcomes, ['talks', 'talks', 'talks', 'refused', 'refused']);
+        await gateway.open(grant(any, PREFIX[family]));
+        for (const source of ['client', 'stranger', 'client'] as const)
+          assert.equal(await connect(8080, world[source][family]), 'talks');
+        await gateway.close(grant(any, PREFIX[family]));
+        assert.equal(await connect(8080), 'refused');
+      });
+
+      it(`spends an address's own grant first, then the longer prefix, then the shorter (IPv${family})`, async () => {
+        const wide = family === 4 ? '10.77.0.0/16' : 'fd77::/32';
+        const sources = [wide, PREFIX[family], world.client[family]];
+        for (const source of sources) await gateway.open(grant(ssh, source));
+        for (let left = 2; left >= 0; left -= 1) {
+          assert.equal(await connect(), 'talks');
+          assert.deepEqual(
+            (await gateway.list(null)).map(({ source }) => source).sort(),
+            sources.slice(0, left).sort(),
+          );
+        }
+        assert.equal(await connect(), 'refused');
+      });
+
       it(`admits any number when unlimited, until it is closed (IPv${family})`, async () => {
         await gateway.open(grant(any, world.client[family]));
         assert.deepEqual(
@@ -97,75 +147,81 @@ for (const backend of ['legacy', 'nft'] as const) {
         await outside.hangUp({ id: session.id });
       });
 
-      it(`does not let spoofed or stray packets spend the grant (IPv${family})`, async () => {
-        await gateway.open(grant(ssh, world.client[family]));
-        const [src, dst] = [world.client[family], world.address[family]];
-        const stray = [SYN, ACK, FIN, RST, SYN | ACK, 0, FIN | 8 | 32, FIN | ACK].map((flags, i) =>
-          frame({ src, dst, protocol: 'tcp', srcPort: 50_000 + i, dstPort: 22, flags, seq: 77 }),
-        );
-        // A blind attacker's whole handshake: the acknowledgement cannot be right.
-        const blind = [SYN, ACK].map((flags) =>
-          frame({
-            src,
-            dst,
-            protocol: 'tcp',
-            srcPort: 50_100,
-            dstPort: 22,
-            flags,
-            seq: flags === SYN ? 77 : 78,
-          }),
-        );
-        await inject(world, [...stray, ...blind]);
-        assert.equal(await connect(), 'talks');
-        assert.equal(await connect(), 'refused');
-      });
-
-      it(`refuses a new connection on the ports of one that the server reset (IPv${family})`, async () => {
-        const source = { host: world.address[family], source: world.client[family], port: 22 };
-        await gateway.open(grant(ssh, world.client[family]));
-        const first = await outside.connect({ ...source, localPort: 45_000 + family });
-        assert.equal(first.outcome, 'talks');
-        assert.ok((await gateway.reset(null)) >= 1);
-        await outside.hangUp({ id: first.id });
-        assert.equal((await outside.connect({ ...source, localPort: 45_000 + family })).outcome, 'refused');
-      });
-
-      it(`lets a repeated SYN and a lost SYN-ACK connect (IPv${family})`, async () => {
-        const filter = family === 4 ? 'iptables' : 'ip6tables';
-        const lossy = ['-p', 'tcp', '--sport', '22', '--tcp-flags', 'SYN,ACK', 'SYN,ACK', '-j', 'DROP'];
-        await world.gateway.must(`${filter}-${backend}`, ['-I', 'OUTPUT', '1', ...lossy]);
-        await gateway.open(grant(ssh, world.client[family]));
-        const waiting = outside.connect({ host: world.address[family], port: 22, timeoutMs: 8000 });
-        await new Promise((resolve) => setTimeout(resolve, 1300));
-        await world.gateway.must(`${filter}-${backend}`, ['-D', 'OUTPUT', ...lossy]);
-        const { outcome, ms } = await waiting;
-        assert.equal(outcome, 'talks');
-        assert.ok(ms > 1000, `connected only by a repeated SYN, after ${ms.toFixed(0)} ms`);
-        assert.equal(await connect(), 'refused');
-      });
-
-      it(`admits exactly one of eight racing connections, ${ROUNDS} times (IPv${family})`, async () => {
-        const program = join(folder, 'race');
-        const build = spawnSync('cc', ['-O2', '-pthread', '-o', program, 'test/e2e/native/race.c'], {
-          encoding: 'utf8',
+      for (const [whom, source] of [
+        ['address', () => world.client[family]],
+        ['prefix', () => PREFIX[family]],
+      ] as const) {
+        it(`does not let spoofed or stray packets spend the grant (${whom}, IPv${family})`, async () => {
+          await gateway.open(grant(ssh, source()));
+          const [src, dst] = [world.client[family], world.address[family]];
+          const stray = [SYN, ACK, FIN, RST, SYN | ACK, 0, FIN | 8 | 32, FIN | ACK].map((flags, i) =>
+            frame({ src, dst, protocol: 'tcp', srcPort: 50_000 + i, dstPort: 22, flags, seq: 77 }),
+          );
+          // A blind attacker's whole handshake: the acknowledgement cannot be right.
+          const blind = [SYN, ACK].map((flags) =>
+            frame({
+              src,
+              dst,
+              protocol: 'tcp',
+              srcPort: 50_100,
+              dstPort: 22,
+              flags,
+              seq: flags === SYN ? 77 : 78,
+            }),
+          );
+          await inject(world, [...stray, ...blind]);
+          assert.equal(await connect(), 'talks');
+          assert.equal(await connect(), 'refused');
         });
-        assert.equal(build.status, 0, build.stderr);
-        const racer = world.outside.spawn(program, [world.address[family], '22'], {
-          stdio: ['pipe', 'pipe', 'inherit'],
+
+        it(`refuses a new connection on the ports of one that the server reset (${whom}, IPv${family})`, async () => {
+          const peer = { host: world.address[family], source: world.client[family], port: 22 };
+          const localPort = 45_000 + family + (whom === 'prefix' ? 10 : 0);
+          await gateway.open(grant(ssh, source()));
+          const first = await outside.connect({ ...peer, localPort });
+          assert.equal(first.outcome, 'talks');
+          assert.ok((await gateway.reset(null)) >= 1);
+          await outside.hangUp({ id: first.id });
+          assert.equal((await outside.connect({ ...peer, localPort })).outcome, 'refused');
         });
-        assert.ok(racer.stdin !== null && racer.stdout !== null);
-        const answers = createInterface({ input: racer.stdout })[Symbol.asyncIterator]();
-        const counts = new Map<number, number>();
-        for (let round = 0; round < ROUNDS; round += 1) {
-          await gateway.open(grant(ssh, world.client[family]));
-          racer.stdin.write('go\n');
-          const admitted = Number((await answers.next()).value);
-          counts.set(admitted, (counts.get(admitted) ?? 0) + 1);
-        }
-        racer.stdin.end();
-        await once(racer, 'exit');
-        assert.deepEqual([...counts], [[1, ROUNDS]], 'admitted connections per round, and how often');
-      });
+
+        it(`lets a repeated SYN and a lost SYN-ACK connect (${whom}, IPv${family})`, async () => {
+          const filter = family === 4 ? 'iptables' : 'ip6tables';
+          const lossy = ['-p', 'tcp', '--sport', '22', '--tcp-flags', 'SYN,ACK', 'SYN,ACK', '-j', 'DROP'];
+          await world.gateway.must(`${filter}-${backend}`, ['-I', 'OUTPUT', '1', ...lossy]);
+          await gateway.open(grant(ssh, source()));
+          const waiting = outside.connect({ host: world.address[family], port: 22, timeoutMs: 8000 });
+          await new Promise((resolve) => setTimeout(resolve, 1300));
+          await world.gateway.must(`${filter}-${backend}`, ['-D', 'OUTPUT', ...lossy]);
+          const { outcome, ms } = await waiting;
+          assert.equal(outcome, 'talks');
+          assert.ok(ms > 1000, `connected only by a repeated SYN, after ${ms.toFixed(0)} ms`);
+          assert.equal(await connect(), 'refused');
+        });
+
+        it(`admits exactly one of eight racing connections, ${ROUNDS} times (${whom}, IPv${family})`, async () => {
+          const program = join(folder, 'race');
+          const build = spawnSync('cc', ['-O2', '-pthread', '-o', program, 'test/e2e/native/race.c'], {
+            encoding: 'utf8',
+          });
+          assert.equal(build.status, 0, build.stderr);
+          const racer = world.outside.spawn(program, [world.address[family], '22'], {
+            stdio: ['pipe', 'pipe', 'inherit'],
+          });
+          assert.ok(racer.stdin !== null && racer.stdout !== null);
+          const answers = createInterface({ input: racer.stdout })[Symbol.asyncIterator]();
+          const counts = new Map<number, number>();
+          for (let round = 0; round < ROUNDS; round += 1) {
+            await gateway.open(grant(ssh, source()));
+            racer.stdin.write('go\n');
+            const admitted = Number((await answers.next()).value);
+            counts.set(admitted, (counts.get(admitted) ?? 0) + 1);
+          }
+          racer.stdin.end();
+          await once(racer, 'exit');
+          assert.deepEqual([...counts], [[1, ROUNDS]], 'admitted connections per round, and how often');
+        });
+      }
     }
   });
 }

@@ -66,10 +66,6 @@ async function run({ device, port, openForMs, clients }: SpaGatewayOptions): Pro
     socket.on('error', () => undefined).resume();
     socket.write(GREETING);
   }).listen(port, '::');
-  createServer((socket) => {
-    socket.on('error', () => undefined).resume();
-    socket.write(GREETING);
-  }).listen(2223, '::');
   await once(greeter, 'listening');
   const names = Object.keys(clients);
   const listener = new KnockListener({
@@ -87,7 +83,9 @@ async function run({ device, port, openForMs, clients }: SpaGatewayOptions): Pro
     clients: names.map((name) => ({ name, services: ['ssh'] })),
     replay: memoryReplay(),
   });
-  const tell = (event: string): void => void process.send?.(event);
+  const tell = (event: string): void => {
+    if (process.connected) process.send?.(event);
+  };
   listener.on('grant', () => {
     tell('grant');
   });
