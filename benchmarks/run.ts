@@ -5,6 +5,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Bench, HEADER, type Row } from './bench.ts';
+import { connect } from './connect.ts';
 import { decode } from './decode.ts';
 import { grant } from './grant.ts';
 import { formatMachine, machine } from './machine.ts';
@@ -24,6 +25,7 @@ const BENCHMARKS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   grant,
   pipeline,
   'start-up': startUp,
+  connect,
 };
 const LATEST = 'benchmarks/results/latest.json';
 

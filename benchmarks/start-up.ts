@@ -4,9 +4,10 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { generateSshKey } from '../lib/crypto/ssh-key.ts';
 import { formatProfile, type Profile } from '../lib/knocker/profile.ts';
 import { figures, must, takeTurns, type Bench, type Row } from './bench.ts';
 import { workFolder } from './machine.ts';
@@ -30,16 +31,28 @@ export async function startUp(bench: Bench): Promise<void> {
 }
 
 async function measure(bench: Bench, folder: string): Promise<void> {
-  const profile = join(folder, 'field.knock');
-  await writeFile(profile, formatProfile(PROFILE));
-  await chmod(profile, 0o600);
-  const send = [PROGRAM, 'send', '-p', profile];
+  const { privateText, publicLine } = generateSshKey('bench');
+  const file = (name: string): string => join(folder, name);
+  await writeFile(file('id'), privateText, { mode: 0o600 });
+  const shared = { ...SPA, key: Buffer.alloc(32, 8) };
+  for (const [name, profile] of [
+    ['field', PROFILE],
+    ['shared', shared],
+    ['signed', { ...SPA, key: publicLine }],
+  ] as const) {
+    await writeFile(file(`${name}.knock`), formatProfile(profile), { mode: 0o600 });
+  }
+  const send = (name: string): string[] => [PROGRAM, 'send', '-p', file(`${name}.knock`)];
   const ways: Readonly<Record<string, (round: number) => Promise<void>>> = {
     'node -e 0': () => start(process.execPath, ['-e', '0']),
     'portknock send --help': () => start(process.execPath, [PROGRAM, 'send', '--help']),
     // A state of its own each time: the next knock with the same one would wait for the next step.
     'portknock send: five datagrams to 127.0.0.1': (round) =>
-      start(process.execPath, send, { XDG_STATE_HOME: join(folder, `state-${round}`) }),
+      start(process.execPath, send('field'), { XDG_STATE_HOME: file(`state-${round}`) }),
+    'portknock send: one SPA datagram, suite 1': () =>
+      start(process.execPath, send('shared'), { XDG_STATE_HOME: file('state') }),
+    'portknock send: one SPA datagram, suite 2 with a key file': () =>
+      start(process.execPath, [...send('signed'), '-i', file('id')], { XDG_STATE_HOME: file('state') }),
     ...(spawnSync('knock', ['-V']).error === undefined
       ? {
           "knock (knockd's client): five datagrams to 127.0.0.1": () =>
@@ -67,6 +80,17 @@ async function start(
   const [status] = (await once(child, 'exit')) as [number | null];
   must(status === 0, `${program} ${args.join(' ')} ended with ${status ?? 'a signal'}`);
 }
+
+const SPA = {
+  scheme: 'spa',
+  host: '127.0.0.1',
+  client: 'alice',
+  services: { ssh: 22 },
+  gateway: 'gw.example',
+  port: 62_201,
+  accessKey: Buffer.alloc(32, 9),
+  bind: 'observed',
+} as const;
 
 const PROFILE: Profile = {
   scheme: 'one-time',
