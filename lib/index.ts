@@ -5,7 +5,13 @@ export { type ListenerEvents } from './listener/events.ts';
 export { type ListenerOptions, type ReloadOptions, type ServiceOptions } from './listener/options.ts';
 export { Knocker, type KnockOptions, type ReachOptions } from './knocker/knocker.ts';
 export { type Knocked, type KnockerOptions } from './knocker/sender.ts';
-export { agentSigner, keySigner, type Signer } from './knocker/signer.ts';
+export {
+  agentSigner,
+  keySigner,
+  type AgentSignerOptions,
+  type KeySignerOptions,
+  type Signer,
+} from './knocker/signer.ts';
 export { openSealed, sealProfile } from './knocker/sealed.ts';
 export {
   formatProfile,
@@ -41,6 +47,7 @@ export { type PacketSink, type PacketSource, type SourceContext } from './captur
 
 export { gate, type GateOptions } from './firewall/gate.ts';
 export { iptables, type IptablesOptions } from './firewall/iptables.ts';
+export { type Protect } from './firewall/iptables-change.ts';
 export { type Backend } from './firewall/iptables-host.ts';
 export { mock, type MockDriver, type MockOptions } from './firewall/mock.ts';
 export {
@@ -55,7 +62,7 @@ export { createReplayFile, fileReplay } from './replay/file.ts';
 export { memoryReplay } from './replay/memory.ts';
 export { type ClaimResult, type ReplayContext, type ReplayStore } from './replay/store.ts';
 
-export { assemble, type Assembly } from './config/assemble.ts';
+export { assemble, type AssembleOptions, type Assembly } from './config/assemble.ts';
 export { addClient, type AddClientOptions } from './config/add-client.ts';
 export { createConfig, createKeyPair, createSecret, type CreateConfigOptions } from './config/create.ts';
 export { type NewClient } from './config/new-client.ts';
@@ -68,7 +75,7 @@ export {
   type SocketAddress,
 } from './config/schema.ts';
 
-export { formatAddress, parseAddress, type Address } from './address.ts';
+export { formatAddress, parseAddress, type Address, type Prefix } from './address.ts';
 export { systemClock, type Clock } from './clock.ts';
 export { type CloseReason } from './grant/events.ts';
 export { isKnockError, KnockError, printable, type KnockErrorCode } from './errors.ts';

@@ -4,7 +4,13 @@ export { parseDuration } from './duration.ts';
 export { isKnockError, KnockError, messageOf, printable, systemCode, type KnockErrorCode } from './errors.ts';
 export { Knocker, type KnockOptions, type ReachOptions } from './knocker/knocker.ts';
 export { type Knocked, type KnockerOptions } from './knocker/sender.ts';
-export { agentSigner, keySigner, type Signer } from './knocker/signer.ts';
+export {
+  agentSigner,
+  keySigner,
+  type AgentSignerOptions,
+  type KeySignerOptions,
+  type Signer,
+} from './knocker/signer.ts';
 export { isSealed, openSealed, sealProfile } from './knocker/sealed.ts';
 export {
   formatProfile,

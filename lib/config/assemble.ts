@@ -39,6 +39,7 @@ export interface Assembly {
   reload(config: GatewayConfig): Promise<void>;
 }
 
+/** {@link assemble}'s options. */
 export interface AssembleOptions {
   /** The mock driver and replay state in memory, so that a trial neither opens a port nor uses up a knock. */
   readonly dryRun?: boolean;

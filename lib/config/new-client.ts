@@ -3,14 +3,14 @@
 import { formatSshPublicKey, parseSshPublicKey } from '../crypto/ssh-key.ts';
 import type { Profile } from '../knocker/profile.ts';
 import { publicKeyProblem } from './clients-spa.ts';
-import type { BINDS, ClientConfig, GatewayConfig } from './schema.ts';
+import type { ClientConfig, GatewayConfig } from './schema.ts';
 
 /** How a new client will knock. */
 export type NewClient =
   | ({
       readonly scheme: 'spa';
       /** What its knocks must say of their source; `observed` unless said. */
-      readonly bind?: (typeof BINDS)[number];
+      readonly bind?: 'observed' | 'exact' | 'prefix';
     } & (
       | {
           /** Its public key, `ssh-ed25519 AAAA... comment`. */

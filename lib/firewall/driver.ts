@@ -56,7 +56,7 @@ export interface FirewallDriver {
   readonly real: boolean;
   /**
    * Closes the ports. Called again, it takes another list of services: open grants of services that stay the same (see
-   * {@link isSameService}) stay, grants of the others end. @throws KnockError `ERR_FIREWALL_*`; nothing is left half done, and after a call that
+   * `isSameService`) stay, grants of the others end. @throws KnockError `ERR_FIREWALL_*`; nothing is left half done, and after a call that
    * was not the first, the earlier services stay set up
    */
   setup(services: readonly Service[], context: DriverContext): Promise<void>;

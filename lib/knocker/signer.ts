@@ -1,7 +1,7 @@
 // Who signs a client's knocks (protocols/spa.md, suite 2): a key file here, an ssh-agent in ssh-agent.ts, or anything
 // else that can make an Ed25519 signature, such as a hardware token.
 
-import { parseSshPrivateKey, type AskPassphrase } from '../crypto/ssh-private.ts';
+import { parseSshPrivateKey } from '../crypto/ssh-private.ts';
 
 export { agentSigner, type AgentSignerOptions } from './ssh-agent.ts';
 
@@ -13,9 +13,10 @@ export interface Signer {
   sign(message: Uint8Array, options?: { readonly signal?: AbortSignal }): Promise<Uint8Array>;
 }
 
+/** {@link keySigner}'s options. */
 export interface KeySignerOptions {
   /** Asked once, and only when the file is encrypted. What it throws is passed on. */
-  readonly passphrase?: AskPassphrase;
+  readonly passphrase?: () => string | Promise<string>;
 }
 
 /**

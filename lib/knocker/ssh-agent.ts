@@ -11,6 +11,7 @@ import { KnockError, printable, systemCode } from '../errors.ts';
 import type { Signer } from './signer.ts';
 import { unlessAborted } from './wait.ts';
 
+/** {@link agentSigner}'s options. */
 export interface AgentSignerOptions {
   /** The agent's socket: the value of `SSH_AUTH_SOCK`. */
   readonly socketPath: string;
