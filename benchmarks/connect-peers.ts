@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { World } from '../test/support/netns.ts';
+import { must } from './bench.ts';
 
 /** A way to connect, started by a shell line on the client's side; `close` makes the port shut again. */
 export interface Peer {
@@ -37,7 +38,7 @@ export async function knockd(world: World, folder: string): Promise<Peer> {
     ].join('\n'),
   );
   await shut(world, KNOCKD_PORT);
-  const daemon = world.gateway.spawn('knockd', ['-c', config, '-i', world.device], { stdio: 'ignore' });
+  const daemon = await sniffer(world, 'knockd', ['-c', config, '-i', world.device]);
   const host = world.address[4];
   return {
     name: 'knock HOST PORTS && nc (knockd)',
@@ -71,11 +72,8 @@ export async function fwknopd(world: World, folder: string): Promise<Peer> {
     ...[`KEY_BASE64 ${key}`, `HMAC_KEY_BASE64 ${hmac}`, 'USE_HMAC Y'],
   ]);
   await shut(world, FWKNOP_PORT);
-  const daemon = world.gateway.spawn(
-    'fwknopd',
-    ['-f', '-c', file('fwknopd.conf'), '-a', file('access.conf')],
-    { stdio: 'ignore' },
-  );
+  const args = ['-f', '-c', file('fwknopd.conf'), '-a', file('access.conf')];
+  const daemon = await sniffer(world, 'fwknopd', args);
   return {
     name: 'fwknop -n GATEWAY && nc (fwknopd)',
     line: `fwknop --rc-file ${file('fwknoprc')} --no-save-args -n gw >/dev/null && exec nc -d ${host} ${FWKNOP_PORT}`,
@@ -88,6 +86,21 @@ export async function fwknopd(world: World, folder: string): Promise<Peer> {
 
 async function shut(world: World, port: number): Promise<void> {
   await world.gateway.must('iptables', ['-A', 'INPUT', '-p', 'tcp', '--dport', String(port), '-j', 'DROP']);
+}
+
+/** They do not say when they are ready: one more packet socket is bound and running then. */
+async function sniffer(world: World, program: string, args: readonly string[]): Promise<ChildProcess> {
+  const sockets = async (): Promise<number> => {
+    const list = await world.gateway.must('cat', ['/proc/net/packet']);
+    return list.match(/^\S+ +\S+ +\S+ +\S+ +[1-9]\d* +1 /gmu)?.length ?? 0;
+  };
+  const before = await sockets();
+  const daemon = world.gateway.spawn(program, args, { stdio: 'ignore' });
+  for (let tries = 0; (await sockets()) <= before; tries += 1) {
+    must(tries < 200, `${program} listens`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return daemon;
 }
 
 async function ended(daemon: ChildProcess): Promise<void> {

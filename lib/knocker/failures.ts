@@ -17,7 +17,7 @@ export function notOpen(what: {
   const advice =
     behindMs > 0
       ? `this computer's clock is ${Math.round(behindMs / 1000)} s behind its own last knock: set it right`
-      : "check this computer's clock, the route, and what the gateway reports";
+      : "check this computer's clock, other devices with its key, the route, and what the gateway reports";
   return new KnockError(
     'ERR_NOT_OPEN',
     `port ${port} of ${printable(host)} did not accept after ${knocks} ` +

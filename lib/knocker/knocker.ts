@@ -10,7 +10,7 @@ import { LONGEST_WAIT_MS, notOpen, refuseAhead } from './failures.ts';
 import { memoryState } from './ledger.ts';
 import { oneTimeSender } from './one-time-sender.ts';
 import type { Profile } from './profile.ts';
-import { reach } from './reach.ts';
+import { hangUp, reach } from './reach.ts';
 import { resolveHost, type Addresses } from './resolve.ts';
 import type { Knocked, KnockerOptions, KnockSender, KnockTarget } from './sender.ts';
 import { sequenceSender } from './sequence-sender.ts';
@@ -94,7 +94,7 @@ export class Knocker {
    */
   async knockAndWait(service?: string, options: ReachOptions = {}): Promise<Knocked> {
     const { socket, target } = await keepAlive(this.#reach(service, options, 1));
-    socket.destroy();
+    await keepAlive(hangUp(socket, this.#clock));
     return keepAlive(this.#knockWhenAllowed({ ...target, keep: 0, signal: options.signal }));
   }
 

@@ -26,7 +26,7 @@ const ROUND_GROWTH = 1.5;
 const LONGEST_ROUND_MS = 2000;
 /** Where the next knock ends the attempts, a handshake needs its time, also on a slow link. */
 const WHOLE_ROUND_MS = 1500;
-const FIRST_PAUSE_MS = 20;
+const FIRST_PAUSE_MS = 5;
 const LONGEST_PAUSE_MS = 1000;
 /** Older attempts are on links too slow to live. */
 const ATTEMPT_MS = 3000;

@@ -3,10 +3,12 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { get, createServer as createHttpServer } from 'node:http';
-import { connect, type Socket } from 'node:net';
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { isKnockError } from '../../lib/errors.ts';
 import { Knocker } from '../../lib/knocker/knocker.ts';
 import type { OneTimeProfile } from '../../lib/knocker/profile.ts';
+import { hangUp, reach } from '../../lib/knocker/reach.ts';
+import { virtualClock } from '../../lib/testing/clock.ts';
 import { freePorts } from '../support/ports.ts';
 import { HOST, listenUdp, PROFILE, Service, standingClock, turns, type Ear } from './support.ts';
 
@@ -111,6 +113,98 @@ describe('connect', () => {
   });
 });
 
+describe('reach', () => {
+  for (const [what, keepAttempts, times] of [
+    ['soon, and then less and less often', true, [0, 300, 750, 1425, 2438, 3956, 5956, 7956]],
+    ['only when a handshake had its time, where a knock ends the attempts', false, [0, 1500, 3000, 4500]],
+  ] as const) {
+    it(`knocks again ${what}`, async () => {
+      const clock = virtualClock(0);
+      const knocked: number[] = [];
+      const service = await Service.closed(() => undefined);
+      const task = { address: HOST, port: service.port, timeoutMs: 8000, clock, signal: undefined };
+      const knock = (): Promise<number> => {
+        knocked.push(Math.round(clock.now()));
+        return Promise.resolve(0);
+      };
+      const reached = reach({ ...task, keepAttempts, knock, refuseAhead: never });
+      await clock.advance(8000);
+      assert.equal(await reached, null);
+      assert.deepEqual(knocked.slice(0, times.length), times);
+    });
+  }
+
+  it('waits as long as it is told between knocks that are not allowed yet', async () => {
+    const clock = virtualClock(0);
+    const knocked: number[] = [];
+    const service = await Service.closed(() => undefined);
+    const task = { address: HOST, port: service.port, timeoutMs: 9000, clock, signal: undefined };
+    const knock = (): Promise<number> => {
+      knocked.push(Math.round(clock.now()));
+      return Promise.resolve(knocked.length === 1 ? 0 : 4000);
+    };
+    const reached = reach({ ...task, keepAttempts: true, knock, refuseAhead: never });
+    await clock.advance(9000);
+    assert.equal(await reached, null);
+    assert.deepEqual(knocked, [0, 300, 4300, 8300]);
+  });
+});
+
+describe('hangUp', () => {
+  for (const [what, serve] of [
+    ['says something', (socket: Socket) => socket.write('hello')],
+    ['hangs up as well', (socket: Socket) => socket.resume()],
+    ['resets', (socket: Socket) => socket.once('readable', () => socket.resetAndDestroy())],
+  ] as const) {
+    it(`ends with the word of a service that ${what}`, async () => {
+      const server = createServer(serve).listen(0, HOST);
+      await once(server, 'listening');
+      const socket = await connected(server);
+      // The time never comes.
+      await hangUp(socket, virtualClock());
+      assert.equal(socket.destroyed, true);
+      await new Promise((resolve) => server.close(resolve));
+    });
+  }
+
+  it('resets a connection on which nothing is heard for half a second', async () => {
+    const server = createServer({ allowHalfOpen: true }).listen(0, HOST);
+    await once(server, 'listening');
+    const served = once(server, 'connection') as Promise<[Socket]>;
+    const socket = await connected(server);
+    const clock = virtualClock();
+    const [far] = await served;
+    const end = once(far.resume(), 'end');
+    let isOver = false;
+    const over = hangUp(socket, clock).then(() => (isOver = true));
+    await end;
+    await clock.advance(499);
+    assert.equal(isOver, false);
+    await clock.advance(1);
+    await over;
+    // After an orderly end the first words would still be taken.
+    const refused = once(far, 'error');
+    far.write('too late');
+    assert.match(((await refused)[0] as NodeJS.ErrnoException).code ?? '', /^(EPIPE|ECONNRESET)$/u);
+    await new Promise((resolve) => server.close(resolve));
+  });
+
+  it('has nothing to wait for when the service has spoken or gone before', async () => {
+    for (const serve of [(socket: Socket) => socket.write('hello'), (socket: Socket) => socket.end()]) {
+      const server = createServer(serve).listen(0, HOST);
+      await once(server, 'listening');
+      const socket = await connected(server);
+      const heard = once(socket, 'readable');
+      socket.read(0);
+      await heard;
+      if (socket.readableLength === 0) socket.destroy();
+      await hangUp(socket, virtualClock());
+      assert.equal(socket.destroyed, true);
+      await new Promise((resolve) => server.close(resolve));
+    }
+  });
+});
+
 describe('knockAndWait', () => {
   it('knocks once more, because its own connection used up the opening', async () => {
     let admitted = 0;
@@ -180,6 +274,17 @@ async function profileFor(port: number): Promise<{ profile: OneTimeProfile; ear:
   const [low, high] = await freePorts(16);
   const ear = await listenUdp(Array.from({ length: high - low + 1 }, (_, i) => low + i));
   return { profile: { ...PROFILE, ports: [low, high], knocks: KNOCKS, services: { web: port } }, ear };
+}
+
+async function connected(server: Server): Promise<Socket> {
+  const { port } = server.address() as AddressInfo;
+  const socket = connect(port, HOST);
+  await once(socket, 'connect');
+  return socket;
+}
+
+function never(): never {
+  throw new Error('refused');
 }
 
 function fetched(url: string, agent: ReturnType<Knocker['agent']>): Promise<string> {
