@@ -90,8 +90,20 @@ function idOf(secret: Uint8Array): string {
   return createHash('sha256').update('portknock/1 client state\0').update(secret).digest('hex').slice(0, 32);
 }
 
+/** Level by level: mkdir's own `recursive` never returns below /proc. */
 async function makeFolder(path: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const folder = dirname(path);
+  const make = (): Promise<string> => mkdir(folder, { mode: 0o700 }).then(() => '', codeUnlessThere);
+  if ((await make()) !== 'ENOENT') return;
+  await makeFolder(folder);
+  const code = await make();
+  if (code !== '') throw Object.assign(new Error(code), { code });
+}
+
+/** The code of a refusal; none when the folder is there, and that is all that was wanted. */
+function codeUnlessThere(error: unknown): string {
+  const code = systemCode(error);
+  return code === 'EEXIST' ? '' : code;
 }
 
 async function readValue(path: string): Promise<bigint> {

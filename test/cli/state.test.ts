@@ -43,6 +43,23 @@ describe('the state file', () => {
     assert.deepEqual(warnings, []);
   });
 
+  it('makes its folders, whoever makes them at the same time', async () => {
+    process.env.XDG_STATE_HOME = join(folder, 'a/b/c');
+    const states = [1, 2, 3, 4].map((value) => fileState(oneTime(Buffer.alloc(32, value)), warn));
+    await Promise.all(states.map((state) => state.save(5n)));
+    assert.deepEqual(await Promise.all(states.map((state) => state.load())), [5n, 5n, 5n, 5n]);
+    assert.deepEqual(warnings, []);
+    assert.equal((await stat(join(folder, 'a/b'))).mode & 0o777, 0o700);
+  });
+
+  it('gives up below /proc, where no folder can be made', async () => {
+    process.env.XDG_STATE_HOME = '/proc/nowhere';
+    const state = fileState(oneTime(SECRET), warn);
+    await state.save(5n);
+    assert.equal(await state.load(), 5n);
+    assert.match(warnings.join(), /last knock is not remembered: ENOENT/u);
+  });
+
   it('of an earlier version still counts', async () => {
     // Its name is the start of SHA-256("portknock/1 client state\0" || secret).
     await mkdir(join(folder, 'portknock'));
