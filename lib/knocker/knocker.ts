@@ -79,7 +79,14 @@ export class Knocker {
     const services = this.#servicesOf(service);
     return keepAlive(
       this.#byRoute({ signal }, async ({ gateway }) => {
-        const sent = await this.#sender.knock({ addresses: gateway, services, close, keep: 0, signal });
+        const sent = await this.#sender.knock({
+          addresses: gateway,
+          services,
+          close,
+          keep: 0,
+          unseen: false,
+          signal,
+        });
         return 'waitMs' in sent ? refuseAhead(sent.waitMs) : sent;
       }),
     );
@@ -95,7 +102,7 @@ export class Knocker {
   async knockAndWait(service?: string, options: ReachOptions = {}): Promise<Knocked> {
     const { socket, target } = await keepAlive(this.#reach(service, options, 1));
     await keepAlive(hangUp(socket, this.#clock));
-    return keepAlive(this.#knockWhenAllowed({ ...target, keep: 0, signal: options.signal }));
+    return keepAlive(this.#knockWhenAllowed({ ...target, keep: 0, unseen: true, signal: options.signal }));
   }
 
   /**
@@ -128,7 +135,7 @@ export class Knocker {
     service: string | undefined,
     options: ReachOptions,
     keep: number,
-  ): Promise<{ socket: Socket; target: Omit<KnockTarget, 'keep' | 'signal'> }> {
+  ): Promise<{ socket: Socket; target: Omit<KnockTarget, 'keep' | 'unseen' | 'signal'> }> {
     const port = this.#portOf(service);
     const { signal, timeoutMs = 10_000 } = options;
     return this.#byRoute(options, async ({ gateway, host: [address] }) => {
@@ -143,7 +150,7 @@ export class Knocker {
         clock: this.#clock,
         keepAttempts: this.#sender.keepsAttempts,
         knock: async (stop) => {
-          const sent = await this.#sender.knock({ ...target, keep, signal: stop });
+          const sent = await this.#sender.knock({ ...target, keep, unseen: false, signal: stop });
           if ('waitMs' in sent) return sent.waitMs;
           knocks += 1;
           behindMs = sent.clockBehindMs ?? 0;

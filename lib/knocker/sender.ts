@@ -25,6 +25,8 @@ export interface KnockTarget {
   readonly close: boolean;
   /** How many of the values that may be used now to leave for later knocks. */
   readonly keep: number;
+  /** The last knock of a wait: nothing afterwards would show that it was lost. */
+  readonly unseen: boolean;
   readonly signal: AbortSignal | undefined;
 }
 

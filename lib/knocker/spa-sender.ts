@@ -40,11 +40,10 @@ export function spaSender(profile: SpaProfile, options: SpaSenderOptions): Knock
   const counters = new Counters(options);
   const { clock } = options;
   const { gateway, port } = profile;
-  let isAwaited = false;
   return {
     keepsAttempts: true,
     closes: true,
-    async knock({ addresses, services, close, keep, signal }) {
+    async knock({ addresses, services, close, unseen, signal }) {
       const [first] = addresses;
       const claim = await claimOf(profile, options.claim, first);
       const bind = claim === null ? 'observed' : isAddress(claim) ? 'exact' : 'prefix';
@@ -54,9 +53,7 @@ export function spaSender(profile: SpaProfile, options: SpaSenderOptions): Knock
         const asked = { services, bind, claim, ttlSeconds: 0, close } as const;
         datagrams.push(await sealSpa({ accessKey, gateway, sender: sender(signal), counter, ...asked }));
       }
-      // Who knocks, keeping values back for later knocks, waits to knock for good.
-      const copies = keep === 0 && isAwaited ? COPIES : 1;
-      isAwaited = keep > 0;
+      const copies = unseen ? COPIES : 1;
       for (let copy = 0; copy < copies; copy += 1) {
         if (copy > 0) await wait(clock, COPY_GAP_MS, signal);
         signal?.throwIfAborted();

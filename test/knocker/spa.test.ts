@@ -503,8 +503,8 @@ describe('the last SPA knock of a wait', () => {
         const sender = spaSender({ ...PROFILE, port }, options);
         const target = { addresses: [HOST], services: ['ssh'], close: false, signal: undefined } as const;
         const packets = [];
-        for (const keep of [0, 1, 1, 0, 0]) {
-          const sent = await sender.knock({ ...target, keep });
+        for (const unseen of [false, false, false, true, false]) {
+          const sent = await sender.knock({ ...target, keep: 0, unseen });
           packets.push('packets' in sent ? sent.packets : 0);
         }
         assert.deepEqual(packets, [1, 1, 1, 8, 1]);
@@ -529,9 +529,8 @@ describe('the last SPA knock of a wait', () => {
         { state: memoryState(), clock, signer: undefined, claim: null },
       );
       const target = { addresses: [HOST], services: ['ssh'], close: false } as const;
-      await sender.knock({ ...target, keep: 1, signal: undefined });
-      const last = sender.knock({ ...target, keep: 0, signal: controller.signal });
-      await ear.count(2);
+      const last = sender.knock({ ...target, keep: 0, unseen: true, signal: controller.signal });
+      await ear.count(1);
       controller.abort(reason);
       await assert.rejects(last, reason);
     }));
