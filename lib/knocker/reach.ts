@@ -64,11 +64,13 @@ export async function reach(task: ReachTask): Promise<Socket | null> {
  * next one instead; if nothing is heard for long, a reset makes sure that it never completes.
  */
 export async function hangUp(socket: Socket, clock: Clock): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const cancel = clock.after(HANG_UP_MS, resolve);
+  const isHeard = await new Promise<boolean>((resolve) => {
+    const cancel = clock.after(HANG_UP_MS, () => {
+      resolve(false);
+    });
     const heard = (): void => {
       cancel();
-      resolve();
+      resolve(true);
     };
     socket
       .on('error', () => undefined)
@@ -77,7 +79,9 @@ export async function hangUp(socket: Socket, clock: Clock): Promise<void> {
       .end();
     if (socket.readableLength > 0 || socket.destroyed) heard();
   });
-  socket.resetAndDestroy();
+  // libuv refuses a reset while end() is still at work, and the socket would then keep the process alive for ever.
+  if (isHeard) socket.destroy();
+  else socket.resetAndDestroy();
 }
 
 async function rounds(task: ReachTask, attempts: Attempts, stop: AbortSignal): Promise<never> {

@@ -145,7 +145,7 @@ describe('portknock connect', function () {
     assert.deepEqual([code, out], [1, '']);
     assert.match(
       err,
-      /^portknock: port \d+ of 127\.0\.0\.1 did not accept after 1 knock in 0\.3 s \(.*\)\n$/u,
+      /^portknock: port \d+ of 127\.0\.0\.1 did not accept after \d knocks? in 0\.3 s \(.*\)\n$/u,
     );
   });
 
