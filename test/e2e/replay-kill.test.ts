@@ -16,7 +16,7 @@ const ROUNDS = 8;
 
 describe('fileReplay, killed', () => {
   it('accepts nothing again that a killed process accepted, and takes over its lock', async function () {
-    this.timeout(60_000);
+    this.timeout(180_000);
     const directory = await mkdtemp(join(tmpdir(), 'portknock-kill-'));
     const path = join(directory, 'replay');
     await createReplayFile(path);
