@@ -119,7 +119,10 @@ describe('portknock send', function () {
       assert.equal(code, 1);
       const [clock = '', closed = ''] = err.split('\n');
       assert.match(clock, /^portknock: this computer's clock is \d+ s behind its last knock /u);
-      assert.match(closed, /did not accept after \d knocks? in 0\.3 s \(this computer's clock is \d+ s behind/u);
+      assert.match(
+        closed,
+        /did not accept after \d knocks? in 0\.3 s \(this computer's clock is \d+ s behind/u,
+      );
     });
   });
 
