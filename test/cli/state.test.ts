@@ -126,7 +126,7 @@ describe('the state file', () => {
     await fileState(oneTime(SECRET), warn).load();
     const began = performance.now();
     await fileState(oneTime(SECRET), warn).load();
-    assert.ok(performance.now() - began < 500);
+    assert.ok(performance.now() - began < 900);
   });
 });
 
@@ -148,7 +148,7 @@ describe('the lock', () => {
     await utimes(path, new Date(), new Date(Date.now() - 10_000));
     const began = performance.now();
     const release = await lockFile(path);
-    assert.ok(performance.now() - began < 500);
+    assert.ok(performance.now() - began < 900);
     assert.notEqual(await readFile(path, 'utf8'), 'dead');
     await release();
     await assert.rejects(stat(path), { code: 'ENOENT' });
@@ -159,7 +159,7 @@ describe('the lock', () => {
     const began = performance.now();
     const release = await lockFile(path);
     const took = performance.now() - began;
-    assert.ok(took >= 900 && took < 1500, String(took));
+    assert.ok(took >= 900 && took < 5000, String(took));
     await release();
     assert.equal(await readFile(path, 'utf8'), 'theirs');
   });
@@ -169,7 +169,7 @@ describe('the lock', () => {
     await (
       await lockFile(join(folder, 'none', 'lock'))
     )();
-    assert.ok(performance.now() - began < 500);
+    assert.ok(performance.now() - began < 900);
   });
 });
 

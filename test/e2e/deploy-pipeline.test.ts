@@ -222,7 +222,7 @@ describeInNamespaces('a deploy pipeline', function () {
         const ran = await deploy(env());
         assert.equal(ran.status, 1, ran.stderr);
         assert.match(ran.stderr, message);
-        assert.ok(performance.now() - began < 6000);
+        assert.ok(performance.now() - began < 20_000);
       });
     }
 

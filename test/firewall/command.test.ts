@@ -275,11 +275,11 @@ describe('the command driver', () => {
 
   it('kills a command that takes too long, and what it started', async () => {
     script('hang', 'sleep 60 & echo $! > "$1.pid"; wait');
-    const driver = command({ open: [program('hang'), log], close: ['true'], timeoutMs: 300, clock });
+    const driver = command({ open: [program('hang'), log], close: ['true'], timeoutMs: 1000, clock });
     await setUp(driver);
     const began = performance.now();
-    await assert.rejects(driver.open(grant(ssh)), { message: /no answer within 300 ms$/u });
-    assert.ok(performance.now() - began < 3000);
+    await assert.rejects(driver.open(grant(ssh)), { message: /no answer within 1000 ms$/u });
+    assert.ok(performance.now() - began < 10_000);
     const started = Number(readFileSync(`${log}.pid`, 'latin1'));
     for (let tries = 0; runs(started) && tries < 100; tries += 1) await tick();
     assert.equal(runs(started), false);
@@ -291,7 +291,7 @@ describe('the command driver', () => {
     await setUp(driver);
     const began = performance.now();
     await driver.open(grant(ssh));
-    assert.ok(performance.now() - began < 3000);
+    assert.ok(performance.now() - began < 10_000);
     for (let tries = 0; lines().length === 0 && tries < 300; tries += 1) await tick();
     assert.deepEqual(lines(), ['later']);
   });
