@@ -11,6 +11,7 @@ import {
   type ChildOrder,
   type ChildReport,
 } from './frames.ts';
+import { Hearing, isHooked, ownPacketSocket } from './hearing.ts';
 
 /** The part of the package `pcap` that we use; its own types are ten years old. */
 interface Pcap {
@@ -21,7 +22,9 @@ interface Pcap {
 interface PcapSession {
   readonly link_type: string;
   on(event: 'packet', run: (packet: { readonly buf: Buffer; readonly header: Buffer }) => void): void;
-  stats(): { readonly ps_drop: number; readonly ps_ifdrop: number };
+  stats(): { readonly ps_recv: number; readonly ps_drop: number };
+  /** The binding; its callback reads what waits, and is looked up each time that the socket calls. */
+  readonly session: { read_callback: () => void };
 }
 
 /** Kernel buffer for packets that we have not read yet, bytes: about 30,000 knocks. */
@@ -46,21 +49,44 @@ async function start({ device, filter, uid, gid }: ChildOrder): Promise<void> {
     buffer_size: BUFFER_SIZE,
     buffer_timeout: 0,
   });
+  const socket = ownPacketSocket();
   giveUpRoot(uid, gid);
   const link = linkNumber(session.link_type);
   const frame = Buffer.alloc(FRAME_HEADER + SNAP_LENGTH);
+  let read = 0;
   session.on('packet', ({ buf, header }) => {
+    read += 1;
     const length = encodeFrame(frame, header, buf, link);
     // A blocking write: when the parent is slower than the packets, they wait in the kernel's bounded buffer.
     for (let sent = 0; sent < length;) sent += write(frame, sent, length - sent);
   });
   report({ kind: 'ready', droppedRoot: process.getuid?.() !== 0 });
+  // Quiet seconds must cost nothing, and an interface that goes down is a call, too.
+  let isCalled = true;
+  const { read_callback: readWaiting } = session.session;
+  session.session.read_callback = () => {
+    isCalled = true;
+    readWaiting();
+  };
   let dropped = 0;
+  const hearing = new Hearing(session.stats().ps_recv);
   setInterval(() => {
-    const { ps_drop: drop } = session.stats();
+    if (isCalled && socket !== null && !isHooked(socket)) {
+      end(session, 'down');
+      return;
+    }
+    isCalled = false;
+    const { ps_recv: received, ps_drop: drop } = session.stats();
     if (drop !== dropped) report({ kind: 'dropped', count: (drop - dropped) >>> 0 });
     dropped = drop;
+    if (!hearing.goesOn(received, read)) end(session, 'deaf');
   }, STATS_MS);
+}
+
+/** Ends what hears no more, with what still waits to be read: it cannot be opened again without root. */
+function end({ session }: PcapSession, fault: ChildFault): void {
+  session.read_callback();
+  report({ kind: 'failed', fault, message: '' }, () => process.exit(1));
 }
 
 async function loadPcap(): Promise<Pcap> {
@@ -116,6 +142,7 @@ function faultOf(error: unknown, message: string): ChildFault {
   if (code === 'ERR_MODULE_NOT_FOUND') return 'absent';
   if (code === 'MODULE_NOT_FOUND' || code === 'ERR_DLOPEN_FAILED') return 'unbuilt';
   if (/permission|not permitted/iu.test(message)) return 'permission';
+  if (/device is not up/iu.test(message)) return 'down';
   if (/no such device|doesn't exist|No such device exists/iu.test(message)) return 'interface';
   return 'other';
 }

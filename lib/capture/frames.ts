@@ -22,9 +22,10 @@ export interface ChildOrder {
   readonly gid: number;
 }
 
-export type ChildFault = 'absent' | 'unbuilt' | 'permission' | 'interface' | 'other';
+/** `down` and `deaf` also come after it was ready: its interface went down, or did so for a moment. */
+export type ChildFault = 'absent' | 'unbuilt' | 'permission' | 'interface' | 'down' | 'deaf' | 'other';
 
-/** What the child says. */
+/** What the child says; it ends after `failed`. */
 export type ChildReport =
   | { readonly kind: 'ready'; readonly droppedRoot: boolean }
   | { readonly kind: 'dropped'; readonly count: number }

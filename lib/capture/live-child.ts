@@ -48,6 +48,8 @@ export class LiveChild {
   readonly #process: CaptureProcess;
   readonly #sink: PacketSink;
   #capturing = true;
+  /** What it ended of, in its own words. */
+  #failure: string | null = null;
 
   constructor({ process, order, clock, sink }: LiveChildOptions) {
     this.filter = order.filter;
@@ -56,7 +58,7 @@ export class LiveChild {
     this.gone = new Promise((resolve) => {
       process.once('exit', (code, signal) => {
         this.#capturing = false;
-        resolve(signal ?? `exit status ${String(code)}`);
+        resolve(this.#failure ?? signal ?? `exit status ${String(code)}`);
       });
       process.on('error', (error) => {
         // A process that never was does not exit. Other errors are of messages to one that is ending.
@@ -93,7 +95,9 @@ export class LiveChild {
     this.#capturing = false;
     // It exits when it hears of that, which it does when no packet is waiting.
     if (this.#process.connected) this.#process.disconnect();
-    const cancel = clock.after(RETIRE_PATIENCE_MS, () => this.#process.kill('SIGKILL'));
+    const cancel = clock.after(RETIRE_PATIENCE_MS, () => {
+      this.#signal();
+    });
     await this.gone;
     cancel();
   }
@@ -101,8 +105,13 @@ export class LiveChild {
   /** Ends it at once; what it wrote and was not taken is lost. Resolves when it is gone. */
   async kill(): Promise<void> {
     this.#process.stdout?.destroy();
-    this.#process.kill('SIGKILL');
+    this.#signal();
     await this.gone;
+  }
+
+  #signal(): void {
+    // Node signals process group 0, which is our own, in place of a process that could not be started (EMFILE).
+    if (this.#process.pid !== undefined) this.#process.kill('SIGKILL');
   }
 
   async #begin(order: ChildOrder, clock: Clock): Promise<boolean> {
@@ -124,15 +133,19 @@ export class LiveChild {
             case 'dropped':
               this.#sink.dropped(report.count);
               break;
-            case 'failed':
-              reject(failure(order.device, report.fault, report.message));
+            case 'failed': {
+              const error = failure(order.device, report.fault, report.message);
+              this.#failure = error.message;
+              reject(error);
               break;
+            }
             case 'ready':
               resolve(report.droppedRoot);
               break;
           }
         });
-        this.#process.send(order, () => undefined);
+        // Without a process there is nothing to send with; why, comes with the event.
+        if (this.#process.pid !== undefined) this.#process.send(order, () => undefined);
       });
     } catch (error) {
       void this.kill();
@@ -159,6 +172,8 @@ function failure(interfaceName: string, fault: ChildFault, said: string): KnockE
       `interface ${device} may not be captured (run as root or with CAP_NET_RAW)`,
     ],
     interface: ['ERR_CAPTURE_INTERFACE', `interface ${device} does not exist (ip link lists those that do)`],
+    down: ['ERR_CAPTURE_INTERFACE', `interface ${device} is down or gone (ip link set ${device} up)`],
+    deaf: ['ERR_CAPTURE_INTERFACE', `interface ${device} was down for a moment`],
     other: ['ERR_CAPTURE', `capture on ${device} failed: ${printable(said)}`],
   };
   const [code, message] = faults[fault];

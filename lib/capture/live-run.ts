@@ -15,10 +15,14 @@ export interface LiveRunOptions {
   readonly device: string;
   /** Starts a capture process with this filter. */
   readonly spawn: (filter: string) => LiveChild;
+  /** Whether the interface is up, as far as one can see; when it comes up, a restart that waits is due. Always unless given. */
+  readonly isUp?: () => boolean;
 }
 
 const FIRST_RESTART_MS = 100;
 const LONGEST_RESTART_MS = 10_000;
+/** How often it is looked whether the interface has come up. */
+const LOOK_MS = 500;
 /** Hints change by the hour and hold one more before and after, so this is soon enough for a stepped clock, too. */
 const CHECK_MS = 60_000;
 
@@ -27,18 +31,22 @@ export class LiveRun {
   readonly #context: SourceContext;
   readonly #device: string;
   readonly #children: LiveChildren;
+  readonly #isUp: () => boolean;
   #needs: readonly CaptureNeed[];
   /** Filters are changed one after the other. */
   #turn: Promise<void> = Promise.resolve();
   #restartMs = FIRST_RESTART_MS;
   #cancelRestart: () => void = () => undefined;
+  /** Why it does not run, as it was told last; null while it does. */
+  #trouble: string | null = null;
   #cancelCheck: () => void = () => undefined;
   /** Set once it is open: between two children nothing else would keep the process alive, a Clock's timers do not. */
   #alive: NodeJS.Timeout | null = null;
   #closed = false;
 
-  constructor({ context, device, spawn }: LiveRunOptions) {
+  constructor({ context, device, spawn, isUp = () => true }: LiveRunOptions) {
     this.#context = context;
+    this.#isUp = isUp;
     this.#device = printable(device);
     this.#needs = context.needs;
     this.#children = new LiveChildren({
@@ -101,7 +109,8 @@ export class LiveRun {
   }
 
   #lost(how: string, livedMs: number): void {
-    this.#warn(`capture on ${this.#device} ended (${how}); starting it again`);
+    this.#trouble = `capture on ${this.#device} ended (${how}); starting it again`;
+    this.#warn(this.#trouble);
     if (livedMs > LONGEST_RESTART_MS) this.#restartMs = FIRST_RESTART_MS;
     this.#restart();
   }
@@ -111,10 +120,30 @@ export class LiveRun {
     this.#cancelRestart();
     const delayMs = this.#restartMs;
     this.#restartMs = Math.min(delayMs * 2, LONGEST_RESTART_MS);
-    this.#cancelRestart = this.#context.clock.after(delayMs, () => {
-      this.#inTurn(() => this.#capture(this.#needs)).catch((error: unknown) => {
-        this.#warn(`capture cannot be started again: ${messageOf(error)}; trying on`);
-      });
+    this.#startIn(delayMs, this.#isUp());
+  }
+
+  /** Starts after the delay, or as soon as the interface has come up. */
+  #startIn(delayMs: number, wasUp: boolean): void {
+    const waitMs = Math.min(delayMs, LOOK_MS);
+    this.#cancelRestart = this.#context.clock.after(waitMs, () => {
+      const isUp = this.#isUp();
+      if (delayMs > waitMs && (wasUp || !isUp)) {
+        this.#startIn(delayMs - waitMs, isUp);
+        return;
+      }
+      this.#inTurn(() => this.#capture(this.#needs)).then(
+        () => {
+          if (this.#trouble !== null) this.#warn(`capture on ${this.#device} runs again`);
+          this.#trouble = null;
+        },
+        (error: unknown) => {
+          // Once, however often it is tried in vain.
+          const trouble = `capture cannot be started again: ${messageOf(error)}; trying on`;
+          if (trouble !== this.#trouble) this.#warn(trouble);
+          this.#trouble = trouble;
+        },
+      );
     });
   }
 

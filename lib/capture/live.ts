@@ -2,11 +2,13 @@
 
 import { fork, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { KnockError } from '../errors.ts';
+import { KnockError, printable } from '../errors.ts';
 import type { CaptureNeed } from '../scheme/scheme.ts';
 import { LiveChild } from './live-child.ts';
 import { LiveRun } from './live-run.ts';
+import { tellingLosses, type LossTeller } from './losses.ts';
 import type { PacketSource, SourceContext } from './source.ts';
 
 /** {@link liveCapture}'s options. */
@@ -37,6 +39,7 @@ class LiveCapture implements PacketSource {
   readonly checksDestination = true;
   readonly #options: LiveOptions;
   #run: LiveRun | null = null;
+  #sink: LossTeller | null = null;
   #closed = false;
 
   constructor(options: LiveOptions) {
@@ -50,12 +53,15 @@ class LiveCapture implements PacketSource {
       throw new KnockError('ERR_CAPTURE', `${this.name}: opened a second time (make a new source)`);
     }
     const { interface: device, uid = NOBODY, gid = NOBODY } = this.#options;
-    const { clock, sink } = context;
+    const { clock } = context;
+    const sink = tellingLosses(context.sink, printable(device), clock);
+    this.#sink = sink;
     this.#run = new LiveRun({
       context,
       device,
       spawn: (filter) =>
         new LiveChild({ process: startProcess(), order: { device, filter, uid, gid }, clock, sink }),
+      isUp: () => isSeen(device),
     });
     await this.#run.open();
   }
@@ -67,7 +73,18 @@ class LiveCapture implements PacketSource {
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#sink?.hush();
     await this.#run?.close();
+  }
+}
+
+/** Whether the interface is up and has an address; one without waits the longer. */
+function isSeen(device: string): boolean {
+  try {
+    return device in networkInterfaces();
+  } catch {
+    // There is no telling without a free file descriptor.
+    return true;
   }
 }
 

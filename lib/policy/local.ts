@@ -35,7 +35,11 @@ export class LocalAddresses {
     const now = this.#clock.now();
     if (Math.abs(now - this.#readAtMs) < REREAD_MS) return false;
     this.#readAtMs = now;
-    this.#addresses = this.#read().flatMap((text) => parseAddress(text) ?? []);
+    try {
+      this.#addresses = this.#read().flatMap((text) => parseAddress(text) ?? []);
+    } catch {
+      // It takes a file descriptor, and there may be none; those of a second ago are the best that there is.
+    }
     return this.#includes(family, a, b, c, d);
   }
 
