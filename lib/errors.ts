@@ -16,6 +16,7 @@ export type KnockErrorCode =
   | 'ERR_FIREWALL_UNSUPPORTED' // the driver cannot express this grant or service
   | 'ERR_REPLAY_UNREADABLE' // the replay state exists but cannot be trusted or read
   | 'ERR_REPLAY_WRITE' // the replay state could not be made durable
+  | 'ERR_GRANT_JOURNAL' // grants could not be recorded, so none is opened
   | 'ERR_CONFIG' // a configuration with problems, see ConfigError
   | 'ERR_PROFILE' // a client profile that cannot be used
   | 'ERR_KEY' // a private key that cannot be used

@@ -1,55 +1,63 @@
-// The life of a grant: issued after authorization, opened by the driver, ended by its use, its time, or a revocation.
-// The kernel ends it whatever happens here; this is the bookkeeping that reports it and cleans up behind it.
-// All changes of the firewall go through one queue, so that two of them never overtake each other.
+// The life of a grant: issued after authorization, opened by the driver, ended by its use, its time, or a revocation. The
+// kernel ends it whatever happens here; this is the bookkeeping that reports it and cleans up behind it. Changes of one
+// opening never overtake each other; those of different openings go on at the same time.
 
 import type { Clock } from '../clock.ts';
-import { isSameService, type DriverContext, type FirewallDriver } from '../firewall/driver.ts';
-import type { Grant, Service } from '../firewall/driver.ts';
-import type { CloseReason, GrantEvents } from './events.ts';
+import { isLive, isSameService } from '../firewall/driver.ts';
+import type { DriverContext, FirewallDriver, Grant, Service } from '../firewall/driver.ts';
+import type { CloseReason, GrantEvents, ManagerParts } from './events.ts';
+import { HeldGrants, type Held } from './held.ts';
+import { Lanes } from './lanes.ts';
+import { Openings } from './openings.ts';
 import { grantOf, keyOf, type IssueRequest, type RevokeRequest } from './request.ts';
-import { SpentGrants } from './spent.ts';
+import { UseWatch } from './use-watch.ts';
 
-interface Held {
-  readonly grant: Grant;
-  readonly cancel: () => void;
-}
-
-/** How often the firewall is asked which grants were used, while there are any. */
-const POLL_MS = 250;
+/** After this, a driver that could not close is asked again: while the kernel does not end it, and where nothing does. */
+const RETRY_MS = { soon: 1000, forEver: 10_000 };
 
 /** Keeps the open grants. */
 export class GrantManager {
   readonly #driver: FirewallDriver;
+  readonly #endsByItself: boolean;
   #services: ReadonlyMap<string, Service>;
   readonly #clock: Clock;
   readonly #events: GrantEvents;
-  readonly #spent: SpentGrants;
-  /**
-   * By service and source text: the kernel knows only these, so there is one grant for both at a time. A grant for a
-   * prefix and one for an address in it are two; the driver spends the address's first, and lists what is left.
-   */
-  readonly #held = new Map<string, Held>();
-  #queue: Promise<unknown> = Promise.resolve();
-  #cancelPoll: (() => void) | null = null;
+  readonly #uses: UseWatch;
+  readonly #openings: Openings;
+  readonly #held = new HeldGrants();
+  readonly #lanes = new Lanes();
   #stopped = false;
 
-  constructor(options: {
-    readonly driver: FirewallDriver;
-    readonly services: readonly Service[];
-    readonly clock: Clock;
-    readonly events: GrantEvents;
-  }) {
-    this.#driver = options.driver;
-    this.#services = new Map(options.services.map((service) => [service.name, service]));
-    this.#clock = options.clock;
-    this.#events = options.events;
-    this.#spent = new SpentGrants(options.driver, (error) => {
-      options.events.failed(error);
+  constructor({ driver, services, clock, events, journal = null }: ManagerParts) {
+    this.#driver = driver;
+    this.#endsByItself = driver.endsByItself !== false;
+    this.#services = new Map(services.map((service) => [service.name, service]));
+    this.#clock = clock;
+    this.#events = events;
+    const failed = this.#failed;
+    this.#uses = new UseWatch({
+      ...{ driver, clock, held: this.#held, lanes: this.#lanes, failed },
+      used: (held) => {
+        this.#forget(held, 'used');
+      },
     });
+    this.#openings = new Openings({ driver, journal, failed });
   }
 
   get open(): readonly Grant[] {
-    return [...this.#held.values()].map(({ grant }) => grant);
+    return this.#held.all.map(({ grant }) => grant);
+  }
+
+  /**
+   * Sets up the services, and goes on with the grants of an earlier run that are still good.
+   *
+   * @throws what the driver or the journal threw
+   */
+  start(context: DriverContext): Promise<void> {
+    return this.#lanes.alone(async () => {
+      const earlier = await this.#openings.setUp(this.#services, { context, nowMs: this.#clock.now() });
+      for (const grant of earlier) this.#takeOver(grant);
+    });
   }
 
   /**
@@ -58,17 +66,21 @@ export class GrantManager {
    * @throws what the driver threw, after closing what had been opened
    */
   issue(request: IssueRequest): Promise<readonly Grant[]> {
-    return this.#inTurn(async () => (this.#stopped ? [] : this.#issue(request)));
+    const { source, services } = request;
+    const keys = services.map((service) => keyOf({ service, source }));
+    return this.#lanes.along(keys, async () => (this.#stopped ? [] : this.#issue(request)));
   }
 
   /** Takes a grant back; its established connections live on. Resolves to false when there is no such grant. */
   revoke(id: string): Promise<boolean> {
-    return this.#inTurn(async () => {
-      const held = [...this.#held.values()].find(({ grant }) => grant.id === id);
-      if (held === undefined) return false;
-      await this.#end(held, 'revoked');
-      return true;
-    });
+    const run = async (): Promise<boolean> => {
+      const held = this.#held.byId(id);
+      if (held !== undefined) await this.#end(held, 'revoked');
+      return held !== undefined;
+    };
+    const held = this.#held.byId(id);
+    // One that is on its way in is found when it is there.
+    return held === undefined ? this.#lanes.alone(run) : this.#lanes.along([keyOf(held.grant)], run);
   }
 
   /**
@@ -77,7 +89,14 @@ export class GrantManager {
    * @throws what the driver threw, after trying all of them
    */
   revokeAll(request: RevokeRequest): Promise<readonly Grant[]> {
-    return this.#inTurn(() => this.#revokeAll(request));
+    const isMeant = ({ grant: { client, service } }: Held): boolean =>
+      client === request.client && request.services.includes(service);
+    return this.#lanes.alone(async () => {
+      await this.#uses.report(this.#held.all.filter(isMeant));
+      const meant = this.#held.all.filter(isMeant);
+      for (const failure of await this.#endAll(meant)) throw failure;
+      return meant.map(({ grant }) => grant);
+    });
   }
 
   /**
@@ -87,43 +106,54 @@ export class GrantManager {
    * @throws what the driver threw; the earlier services are set up then, and no grant is lost
    */
   update(services: readonly Service[], context: DriverContext): Promise<void> {
-    return this.#inTurn(async () => {
-      if (!this.#stopped) await this.#update(services, context);
+    return this.#lanes.alone(async () => {
+      if (this.#stopped) return;
+      // What was spent before was used, whatever becomes of its service.
+      await this.#uses.report(this.#held.all);
+      await this.#driver.setup(services, context);
+      const earlier = this.#services;
+      this.#services = new Map(services.map((service) => [service.name, service]));
+      for (const held of this.#held.all) {
+        const { service } = held.grant;
+        if (!isSameService(earlier.get(service), this.#services.get(service))) this.#forget(held, 'revoked');
+      }
     });
   }
 
   /** Resolves when everything that was asked so far has been done or has failed. */
   settled(): Promise<void> {
-    return this.#inTurn(() => Promise.resolve());
+    return this.#lanes.idle();
   }
 
-  /** Forgets the timers. Open grants stay with the kernel, which ends them. */
+  /** Forgets the timers. Open grants stay with the kernel, which ends them; where there is none, they are closed. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#cancelPoll?.();
-    for (const { cancel } of this.#held.values()) cancel();
-    await this.#queue.catch(() => undefined);
+    this.#uses.stop();
+    this.#held.rest();
+    await this.#lanes.idle();
+    if (!this.#endsByItself) (await this.#endAll(this.#held.all)).forEach(this.#failed);
     this.#held.clear();
+    await this.#openings.stop();
   }
 
   async #issue(request: IssueRequest): Promise<readonly Grant[]> {
     const services = request.services.map((name) => this.#serviceOf(name));
+    const { source } = request;
+    // An earlier grant that was spent a moment ago was used, not superseded.
+    await this.#uses.report(services.flatMap(({ name }) => this.#held.for({ service: name, source }) ?? []));
     const now = this.#clock.now();
     if ((request.until ?? Infinity) <= now) return [];
     const grants = services.map((service) => grantOf(service, request, now));
-    // An earlier grant that was spent a moment ago was used, not superseded.
-    if (grants.some((grant) => this.#held.has(keyOf(grant)))) await this.#reportUsed();
-    const opened: Grant[] = [];
-    try {
-      for (const grant of grants) {
-        await this.#driver.open(grant);
-        opened.push(grant);
-      }
-    } catch (error) {
-      // The one that failed may be half open, and the driver's contract makes closing it harmless.
-      for (const grant of grants.slice(0, opened.length + 1)) await this.#closeQuietly(grant);
-      throw error;
-    }
+    await this.#openings.open(grants, {
+      // The firewall keeps one entry for both, so the earlier grant went with the failed one.
+      closed: (grant) => {
+        const earlier = this.#held.for(grant);
+        if (earlier !== undefined) this.#forget(earlier, 'revoked');
+      },
+      stuck: (grant) => {
+        this.#closeLater(grant, this.#lastsUntil(grant));
+      },
+    });
     for (const grant of grants) this.#hold(grant);
     return grants;
   }
@@ -134,111 +164,87 @@ export class GrantManager {
     return service;
   }
 
+  #takeOver(grant: Grant): void {
+    const isGood = isLive(grant, this.#services.get(grant.service), this.#clock.now());
+    if (isGood) this.#hold(grant);
+    else if (this.#endsByItself) this.#ended(grant, 'expired');
+    else this.#watch(grant, { ms: 0, lastsUntil: Infinity, isOver: true });
+  }
+
   #hold(grant: Grant): void {
-    // The kernel ends it; timers of ours would outlive us.
-    if (this.#stopped) return;
-    const key = keyOf(grant);
-    const earlier = this.#held.get(key);
-    earlier?.cancel();
+    const lastsUntil = this.#lastsUntil(grant);
+    // Where the clock was set back meanwhile, the time that is left is not what it says.
+    const ms = Math.min(grant.openUntil, lastsUntil) - this.#clock.now();
+    this.#watch(grant, { ms, lastsUntil, isOver: false });
+    this.#uses.go();
+  }
+
+  /** For an opening that is over, and that the firewall could not close. */
+  #closeLater(grant: Grant, lastsUntil: number): void {
+    const ms = lastsUntil === Infinity ? RETRY_MS.forEver : RETRY_MS.soon;
+    this.#watch(grant, { ms, lastsUntil, isOver: true });
+  }
+
+  #lastsUntil({ service }: Grant): number {
+    return this.#endsByItself ? this.#clock.now() + (this.#services.get(service)?.openForMs ?? 0) : Infinity;
+  }
+
+  /** Enters a grant; the one that it takes the place of has ended. Not after a stop where the kernel ends it. */
+  #watch(grant: Grant, { ms, ...rest }: Omit<Held, 'grant' | 'cancel'> & { ms: number }): void {
+    if (this.#stopped && this.#endsByItself) return;
     const end = (): void => {
-      this.#background(() => this.#expire(held));
+      this.#lanes.along([keyOf(grant)], () => this.#expire(held)).catch(this.#failed);
     };
-    const held: Held = { grant, cancel: this.#clock.after(grant.openUntil - this.#clock.now(), end) };
-    this.#held.set(key, held);
-    if (earlier !== undefined) this.#events.closed(earlier.grant, 'superseded');
-    this.#poll();
+    const held: Held = { grant, cancel: this.#clock.after(ms, end), ...rest };
+    const earlier = this.#held.put(held);
+    if (earlier !== undefined && earlier.grant.id !== grant.id) this.#ended(earlier.grant, 'superseded');
   }
 
-  async #revokeAll({ client, services }: RevokeRequest): Promise<readonly Grant[]> {
-    const isMeant = ({ grant }: Held): boolean => grant.client === client && services.includes(grant.service);
-    await this.#reportUsed();
-    const revoked: Grant[] = [];
-    const failures: unknown[] = [];
-    for (const held of [...this.#held.values()].filter(isMeant)) {
-      try {
-        await this.#end(held, 'revoked');
-        revoked.push(held.grant);
-      } catch (error) {
-        failures.push(error);
-      }
-    }
-    if (failures.length > 0) throw failures[0];
-    return revoked;
-  }
-
-  async #update(services: readonly Service[], context: DriverContext): Promise<void> {
-    // What was spent before was used, whatever becomes of its service.
-    await this.#reportUsed();
-    await this.#driver.setup(services, context);
-    const earlier = this.#services;
-    this.#services = new Map(services.map((service) => [service.name, service]));
-    for (const held of [...this.#held.values()]) {
-      const { service } = held.grant;
-      if (!isSameService(earlier.get(service), this.#services.get(service))) this.#forget(held, 'revoked');
-    }
+  /** What went wrong. */
+  async #endAll(all: readonly Held[]): Promise<readonly unknown[]> {
+    const results = await Promise.allSettled(all.map((held) => this.#end(held, 'revoked')));
+    return results.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []));
   }
 
   async #expire(held: Held): Promise<void> {
-    if (this.#held.get(keyOf(held.grant)) !== held) return;
-    await this.#reportUsed();
-    if (this.#held.get(keyOf(held.grant)) !== held) return;
-    // Most often the kernel has ended it already; one that ends before its service's time ends here. A driver that
-    // cannot must not keep it in our books: the kernel still has the service's time.
-    await this.#driver.close(held.grant).catch((error: unknown) => {
-      this.#events.failed(error);
-    });
+    if (this.#stopped || !this.#held.has(held)) return;
+    await this.#uses.report([held]);
+    if (!this.#held.has(held)) return;
+    // Most often the kernel has ended it already; one that ends before its service's time ends here.
+    try {
+      await this.#openings.close(held.grant);
+    } catch (error) {
+      this.#failed(error);
+      // It is still open; but what the kernel has ended must not stay in our books for a driver that fails.
+      if (this.#clock.now() < held.lastsUntil) {
+        this.#closeLater(held.grant, held.lastsUntil);
+        return;
+      }
+    }
     this.#forget(held, 'expired');
   }
 
   async #end(held: Held, reason: CloseReason): Promise<void> {
-    await this.#driver.close(held.grant);
+    await this.#openings.close(held.grant);
     this.#forget(held, reason);
   }
 
   #forget(held: Held, reason: CloseReason): void {
-    held.cancel();
-    this.#held.delete(keyOf(held.grant));
-    this.#events.closed(held.grant, reason);
+    this.#held.remove(held);
+    this.#ended(held.grant, reason);
   }
 
-  #poll(): void {
-    if (this.#cancelPoll !== null || this.#held.size === 0 || this.#stopped) return;
-    this.#cancelPoll = this.#clock.after(POLL_MS, () => {
-      this.#cancelPoll = null;
-      this.#background(async () => {
-        await this.#reportUsed();
-        this.#poll();
-      });
-    });
-  }
-
-  async #reportUsed(): Promise<void> {
-    if (this.#held.size === 0) return;
-    for (const held of await this.#spent.among(this.#held.values())) this.#forget(held, 'used');
-  }
-
-  async #closeQuietly(grant: Grant): Promise<void> {
-    const earlier = this.#held.get(keyOf(grant));
+  /** Whoever listens must not stop what is done about the others. */
+  #ended(grant: Grant, reason: CloseReason): void {
+    this.#openings.forget([grant]);
     try {
-      await this.#driver.close(grant);
-      // The kernel keeps one entry for both, so the earlier grant went with the failed one.
-      if (earlier !== undefined) this.#forget(earlier, 'revoked');
+      this.#events.closed(grant, reason);
     } catch (error) {
-      this.#events.failed(error);
+      this.#failed(error);
     }
   }
 
-  #background(run: () => Promise<void>): void {
-    this.#inTurn(async () => {
-      if (!this.#stopped) await run();
-    }).catch((error: unknown) => {
-      this.#events.failed(error);
-    });
-  }
-
-  #inTurn<T>(run: () => Promise<T>): Promise<T> {
-    const turn = this.#queue.then(run);
-    this.#queue = turn.catch(() => undefined);
-    return turn;
-  }
+  readonly #failed = (error: unknown): void => {
+    this.#events.failed(error);
+  };
 }

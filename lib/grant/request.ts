@@ -25,6 +25,22 @@ export function grantOf(service: Service, request: IssueRequest, nowMs: number):
   return { id, client, source, service: name, protocol, port, openUntil, connections };
 }
 
+/**
+ * Of recorded grants, the last one for each service and source: it took the place of those before it. None lasts longer
+ * than its service's time from now, wherever the clock was set since.
+ */
+export function latest(
+  recorded: readonly Grant[],
+  services: ReadonlyMap<string, Service>,
+  nowMs: number,
+): readonly Grant[] {
+  const last = new Map(recorded.map((grant) => [keyOf(grant), grant]));
+  return [...last.values()].map((grant) => {
+    const most = nowMs + (services.get(grant.service)?.openForMs ?? 0);
+    return grant.openUntil <= most ? grant : { ...grant, openUntil: most };
+  });
+}
+
 export function keyOf({ service, source }: Opening): string {
   return `${service} ${source}`;
 }

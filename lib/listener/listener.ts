@@ -6,6 +6,7 @@ import { EventEmitter } from 'node:events';
 import { systemClock, type Clock } from '../clock.ts';
 import { KnockError } from '../errors.ts';
 import type { Grant, Service } from '../firewall/driver.ts';
+import { journalFor } from '../grant/journal.ts';
 import { GrantManager } from '../grant/manager.ts';
 import { noMetrics } from '../metrics.ts';
 import { Access, type ClientAccess } from '../policy/access.ts';
@@ -15,6 +16,7 @@ import { memoryReplay } from '../replay/memory.ts';
 import type { ReplayStore } from '../replay/store.ts';
 import type { CaptureNeed } from '../scheme/scheme.ts';
 import type { ListenerEvents } from './events.ts';
+import { Failures } from './failures.ts';
 import { checkClients, needsOf, servicesOf, type ListenerOptions, type ReloadOptions } from './options.ts';
 import { patiently } from './patience.ts';
 import { Pipeline } from './pipeline.ts';
@@ -44,6 +46,7 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
   readonly #clock: Clock;
   readonly #replay: ReplayStore;
   readonly #throttle: RejectThrottle;
+  readonly #failures: Failures;
   readonly #grants: GrantManager;
   readonly #local: LocalAddresses;
   readonly #pipeline: Pipeline;
@@ -63,11 +66,13 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
     const clock = (this.#clock = options.clock ?? systemClock);
     this.#replay = options.replay ?? memoryReplay();
     this.#throttle = new RejectThrottle(clock, (reject) => this.emit('reject', reject));
+    this.#failures = new Failures(clock, (error) => this.emit('error', error));
     const metrics = options.metrics ?? noMetrics;
     this.#grants = new GrantManager({
       driver: options.driver,
       services: this.#services,
       clock,
+      journal: journalFor(options),
       events: {
         closed: (grant, reason) => {
           metrics.close(reason, grant.service);
@@ -190,7 +195,7 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
   }
 
   readonly #failed = (error: unknown): void => {
-    this.emit('error', error instanceof Error ? error : new Error(String(error)));
+    this.#failures.note(error);
   };
 
   readonly #warning = (message: string): void => {
@@ -222,7 +227,7 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
       },
     });
     this.#requireStarting(signal);
-    await driver.setup(this.#services, { warning: this.#warning });
+    await this.#grants.start({ warning: this.#warning });
     this.#requireStarting(signal);
   }
 
@@ -240,5 +245,6 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
     this.#throttle.flush();
     await patiently(this.#grants.stop(), patience);
     await patiently(this.#replay.close(), patience);
+    this.#failures.flush();
   }
 }

@@ -27,6 +27,11 @@ export interface ListenerOptions extends ReloadOptions {
   readonly driver: FirewallDriver;
   /** `memoryReplay()` unless said; it forgets at a restart. */
   readonly replay?: ReplayStore;
+  /**
+   * A file for the record of open grants, so that a start after a crash goes on with them and closes the others. Without
+   * it, openings of an earlier run end at the start.
+   */
+  readonly journal?: string;
   readonly metrics?: Metrics;
   readonly clock?: Clock;
 }

@@ -40,11 +40,19 @@ export interface PipelineParts {
 /** DEBUG=portknock:packet prints a line per packet; formatted only when somebody reads it. */
 const log = debug('portknock:packet');
 
+/**
+ * Knocks of one client that are decided at a time. They wait for the disk and the firewall, so a flood of good ones would
+ * grow our memory, and whoever reloads or knocks after it would wait for all of them.
+ */
+const MOST_UNDECIDED = 1000;
+
 /** A frame in, perhaps a grant out. */
 export class Pipeline {
   readonly #parts: PipelineParts;
   readonly #view = new PacketView();
   readonly #pending = new Set<Promise<void>>();
+  /** How many of them are which client's. */
+  readonly #undecided = new Map<string, number>();
   readonly #histories = new WeakMap<Scheme, KnockHistory>();
   #rules: Rules;
 
@@ -103,14 +111,31 @@ export class Pipeline {
       case 'reject':
         this.#reject(scheme, sourceOf(packet), match);
         return;
-      case 'request': {
-        const work = this.#admit(scheme, match, sourceOf(packet), packet.timeMs).catch((error: unknown) => {
-          this.#parts.failed(error);
-        });
-        this.#pending.add(work);
-        void work.then(() => this.#pending.delete(work));
-      }
+      case 'request':
+        this.#decide(scheme, match, packet);
     }
+  }
+
+  #decide(scheme: Scheme, request: KnockRequest, packet: PacketView): void {
+    const { client } = request;
+    const source = sourceOf(packet);
+    const before = this.#undecided.get(client) ?? 0;
+    if (before >= MOST_UNDECIDED) {
+      this.#reject(scheme, source, { reason: 'too-many-knocks', client });
+      return;
+    }
+    this.#undecided.set(client, before + 1);
+    const work = this.#admit(scheme, request, source, packet.timeMs)
+      .catch((error: unknown) => {
+        this.#parts.failed(error);
+      })
+      .finally(() => {
+        this.#pending.delete(work);
+        const left = (this.#undecided.get(client) ?? 1) - 1;
+        if (left > 0) this.#undecided.set(client, left);
+        else this.#undecided.delete(client);
+      });
+    this.#pending.add(work);
   }
 
   async #admit(scheme: Scheme, request: KnockRequest, source: Address, timeMs: number): Promise<void> {

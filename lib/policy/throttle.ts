@@ -1,5 +1,5 @@
-// Rejects as events: the first of a kind at once, its repetitions of the next second as one event with their count.
-// A kind is a reason, a scheme and a client, all of which are configured or literal, so the table cannot grow.
+// Events at a bounded rate: the first of a kind at once, its repetitions of the next second as one event with their count.
+// Kinds are made of what is configured or literal, never of what a packet says, and there is a limit to them as well.
 
 import type { Clock } from '../clock.ts';
 import type { RejectReason } from '../scheme/scheme.ts';
@@ -16,46 +16,88 @@ export interface Reject {
 }
 
 const WINDOW_MS = 1000;
+/** Kinds of rejects that are told apart by client at a time: who has many clients' knocks must not write as many lines. */
+const MOST_KINDS = 100;
 
-/** Limits the rate of reject events. */
-export class RejectThrottle {
+/** Limits the rate of events, each of which is told with how many it stands for. */
+export class Throttle<T> {
   readonly #clock: Clock;
-  readonly #emit: (reject: Reject) => void;
-  readonly #held = new Map<string, { last: Reject | null; cancel: () => void }>();
+  readonly #emit: (event: T, count: number) => void;
+  readonly #held = new Map<string, { last: T | null; count: number; cancel: () => void }>();
 
-  constructor(clock: Clock, emit: (reject: Reject) => void) {
+  constructor(clock: Clock, emit: (event: T, count: number) => void) {
     this.#clock = clock;
     this.#emit = emit;
   }
 
-  note(reject: Reject): void {
-    const kind = `${reject.reason} ${reject.scheme} ${reject.client ?? ''}`;
+  /** How many kinds are held back at present. */
+  get kinds(): number {
+    return this.#held.size;
+  }
+
+  holds(kind: string): boolean {
+    return this.#held.has(kind);
+  }
+
+  note(kind: string, event: T, count = 1): void {
     const held = this.#held.get(kind);
     if (held !== undefined) {
-      held.last = { ...reject, count: (held.last?.count ?? 0) + reject.count };
+      held.last = event;
+      held.count += count;
       return;
     }
-    this.#emit(reject);
+    // First, since whoever is told may cause another.
     this.#hold(kind);
+    this.#emit(event, count);
   }
 
   /** Emits what is held back and stops the timers. */
   flush(): void {
-    for (const [kind, held] of this.#held) {
-      held.cancel();
+    for (const [kind, { last, count, cancel }] of this.#held) {
+      cancel();
       this.#held.delete(kind);
-      if (held.last !== null) this.#emit(held.last);
+      if (last !== null) this.#emit(last, count);
     }
   }
 
   #hold(kind: string): void {
     const cancel = this.#clock.after(WINDOW_MS, () => {
-      const last = this.#held.get(kind)?.last ?? null;
+      const held = this.#held.get(kind);
       this.#held.delete(kind);
-      if (last === null) return;
-      this.#emit(last);
+      if (held === undefined || held.last === null) return;
       this.#hold(kind);
+      this.#emit(held.last, held.count);
     });
-    this.#held.set(kind, { last: null, cancel });
+    this.#held.set(kind, { last: null, count: 0, cancel });
   }
+}
+
+/** Limits the rate of reject events. */
+export class RejectThrottle {
+  readonly #throttle: Throttle<Reject>;
+
+  constructor(clock: Clock, emit: (reject: Reject) => void) {
+    this.#throttle = new Throttle(clock, (reject, count) => {
+      emit({ ...reject, count });
+    });
+  }
+
+  note(reject: Reject): void {
+    const kind = kindOf(reject);
+    const isTold = this.#throttle.holds(kind) || this.#throttle.kinds < MOST_KINDS;
+    if (isTold) this.#throttle.note(kind, reject, reject.count);
+    else {
+      const { reason, scheme, source } = reject;
+      this.#throttle.note(kindOf({ reason, scheme }), { reason, scheme, source, count: 1 }, reject.count);
+    }
+  }
+
+  /** Emits what is held back and stops the timers. */
+  flush(): void {
+    this.#throttle.flush();
+  }
+}
+
+function kindOf({ reason, scheme, client = '' }: Pick<Reject, 'reason' | 'scheme' | 'client'>): string {
+  return `${reason} ${scheme} ${client}`;
 }

@@ -74,7 +74,7 @@ class FileReplay implements ReplayStore {
 
   constructor(path: string, files: disk.Files) {
     this.#path = path;
-    this.#files = files;
+    this.#files = disk.syncedFiles(files);
   }
 
   async open(context: ReplayContext): Promise<void> {
@@ -180,6 +180,6 @@ async function append(state: OpenState, batch: readonly Waiting[]): Promise<void
   batch.forEach(({ key, counter }, i) => {
     log.encodeRecord(bytes, i * log.SLOT_BYTES, { key, counter, slot: state.usedSlots + i });
   });
-  await disk.writeDurably(state.handle, bytes, log.offsetOf(state.usedSlots));
+  await disk.writeAll(state.handle, bytes, log.offsetOf(state.usedSlots));
   state.usedSlots += batch.length;
 }

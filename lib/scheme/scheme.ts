@@ -13,6 +13,7 @@ import type { PacketView } from '../packet/view.ts';
  * - `future`: sent too far ahead of the gateway's clock
  * - `bad-signature`: the client's own tag or signature is wrong
  * - `too-many-checks`: more signatures to check than the budget allows
+ * - `too-many-knocks`: so many of the client's knocks are being handled that this one is not
  * - `bind-refused`: the client is configured for a narrower source than the knock asks for
  * - `source-mismatch`: it came from another address than it names
  * - `prefix-too-wide`: it asks for a wider prefix than the policy allows
@@ -36,6 +37,7 @@ export type RejectReason =
   | 'future'
   | 'bad-signature'
   | 'too-many-checks'
+  | 'too-many-knocks'
   | 'bind-refused'
   | 'source-mismatch'
   | 'prefix-too-wide'

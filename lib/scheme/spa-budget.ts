@@ -1,5 +1,6 @@
 // How many signatures the gateway checks (protocols/spa.md, step 6): who holds the access key could otherwise make it
-// spend 0.1 ms a packet. A bucket per client and source in a bounded table, and one for all.
+// spend 0.1 ms a packet. A bucket per client and source in a bounded table, and one for all; those who proved themselves
+// from where they are have one of their own for all, so that forged sources use up nothing of theirs.
 
 /** What a bucket holds at most, and how fast it fills. */
 interface Rate {
@@ -17,11 +18,17 @@ const MOST_BUCKETS = 4096;
 export class CheckBudget {
   readonly #each = new Map<string, Bucket>();
   readonly #all = new Bucket(ALL);
+  readonly #known = new Bucket(ALL);
   readonly #reports = new Bucket(REPORTS);
 
   /** Whether a check for this client and source may be made at `timeMs`. */
   take(client: string, source: string, timeMs: number): boolean {
     return this.#bucketOf(`${client} ${source}`).take(timeMs) && this.#all.take(timeMs);
+  }
+
+  /** The same for the source that the client's last good knock came from. */
+  takeKnown(client: string, source: string, timeMs: number): boolean {
+    return this.#bucketOf(`${client} ${source}`).take(timeMs) && this.#known.take(timeMs);
   }
 
   takeReport(timeMs: number): boolean {

@@ -85,7 +85,7 @@ export class SpaGate {
     }
     const floor = history.floor(name);
     if (floor !== null && head.counter <= floor) return reject('replayed', name);
-    if (client.suite === 2 && !this.#budget.take(name, source, packet.timeMs)) {
+    if (client.suite === 2 && !this.#mayCheck(client, packet)) {
       return reject('too-many-checks', name);
     }
     if (!client.proves(nonce, content)) return reject('bad-signature', name);
@@ -93,6 +93,13 @@ export class SpaGate {
     const body = format.decodeBody(client.body(nonce, content), head.bind);
     if (body === null) return reject('malformed', name);
     return this.#requestOf(head, body, client, packet.timeMs, offsetMs);
+  }
+
+  #mayCheck({ name, last }: KnownClient, packet: PacketView): boolean {
+    const source = sourceText(packet);
+    return last?.source === source
+      ? this.#budget.takeKnown(name, source, packet.timeMs)
+      : this.#budget.take(name, siteOf(packet), packet.timeMs);
   }
 
   #requestOf(
@@ -164,6 +171,11 @@ function idIn(content: Buffer): string {
 /** The tag covers every other byte, so nonce and tag tell one datagram from every other. */
 function markOf({ bytes, payloadStart: start }: PacketView): string {
   return bytes.toString('latin1', start + format.NONCE, start + format.CONTENT);
+}
+
+/** Whoever has one address of an IPv6 network can have all of its /64. */
+function siteOf(packet: PacketView): string {
+  return packet.family === 4 ? sourceText(packet) : `${packet.src0} ${packet.src1}`;
 }
 
 function sourceText(packet: PacketView): string {

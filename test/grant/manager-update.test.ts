@@ -131,15 +131,45 @@ describe('GrantManager, asked for an end', () => {
     assert.deepEqual([closed, openings()], [[`ssh ${HERE} expired`], []]);
   });
 
-  it('reports a firewall that cannot close it, and keeps it no longer in its books', async () => {
+  it('is asked again and again of a firewall that cannot close it, as expired, until it does', async () => {
+    const { clock, driver, manager, closed, failures, listed, openings } = await setUp(
+      kernelLike(() => undefined),
+    );
+    await manager.issue({ client: 'alice', source: HERE, services: ['ssh'], until: clock.now() + 100 });
+    for (let i = 0; i < 3; i += 1) driver.failNext('close', new Error('stuck'));
+    await clock.advance(100);
+    assert.deepEqual([failures.map(String), closed, listed()], [['Error: stuck'], [], [`ssh ${HERE}`]]);
+    await clock.advance(2999);
+    assert.deepEqual([failures.length, closed], [3, []]);
+    await clock.advance(1);
+    assert.deepEqual([closed, listed(), openings()], [[`ssh ${HERE} expired`], [], []]);
+    await clock.advance(20_000);
+    assert.equal(failures.length, 3);
+  });
+
+  it('is kept no longer in the books of a firewall that cannot close it than its kernel keeps it', async () => {
     const { clock, driver, manager, closed, failures, listed } = await setUp(kernelLike(() => undefined));
     await manager.issue({ client: 'alice', source: HERE, services: ['ssh'], until: clock.now() + 100 });
-    driver.failNext('close', new Error('stuck'));
-    await clock.advance(100);
-    assert.deepEqual(
-      [failures.map(String), closed, listed()],
-      [['Error: stuck'], [`ssh ${HERE} expired`], []],
-    );
+    for (let i = 0; i < 100; i += 1) driver.failNext('close', new Error('stuck'));
+    await clock.advance(4000);
+    assert.deepEqual([closed, listed()], [[], [`ssh ${HERE}`]]);
+    await clock.advance(1500);
+    assert.deepEqual([closed, listed()], [[`ssh ${HERE} expired`], []]);
+    const count = failures.length;
+    await clock.advance(20_000);
+    assert.equal(failures.length, count);
+  });
+
+  it('comes on time though the clock was set back an hour while it was opened', async () => {
+    const { clock, manager, closed } = await setUp((good) => ({
+      async open(grant) {
+        await good.open(grant);
+        clock.set(clock.now() - 3_600_000);
+      },
+    }));
+    await manager.issue({ client: 'alice', source: HERE, services: ['ssh'] });
+    await clock.advance(5001);
+    assert.deepEqual(closed, [`ssh ${HERE} expired`]);
   });
 });
 

@@ -260,24 +260,6 @@ describe('GrantManager', () => {
     assert.deepEqual(closed, []);
   });
 
-  it('changes the firewall one thing at a time, in order', async () => {
-    let busy = 0;
-    const order: string[] = [];
-    const { issue } = await setUp((good) => ({
-      async open(grant) {
-        busy += 1;
-        assert.equal(busy, 1);
-        for (let turn = 0; turn < 5; turn += 1) await Promise.resolve();
-        await good.open(grant);
-        order.push(grant.source);
-        busy -= 1;
-      },
-    }));
-    const sources = Array.from({ length: 10 }, (_, i) => `192.0.2.${i + 1}`);
-    await Promise.all(sources.map((source) => issue(['ssh'], source)));
-    assert.deepEqual(order, sources);
-  });
-
   it('goes on after a grant that failed', async () => {
     const { driver, issue, listed } = await setUp();
     driver.failNext('open');
@@ -307,16 +289,16 @@ describe('GrantManager', () => {
 
   it('opens nothing once it was told to stop, neither what waits in line nor what comes later', async () => {
     let release = (): void => undefined;
-    const { driver, issue, manager } = await setUp((good) => ({
+    const { clock, driver, issue, manager } = await setUp((good) => ({
       open: (grant) =>
         new Promise((resolve) => {
           release = () => void good.open(grant).then(resolve);
         }),
     }));
     const first = issue(['ssh'], HERE);
-    const second = issue(['ssh'], THERE);
-    await Promise.resolve();
-    await Promise.resolve();
+    // It may open something else at once, but nothing for the same.
+    const second = issue(['ssh'], HERE);
+    await clock.advance(0);
     const stopped = manager.stop();
     release();
     await stopped;
@@ -338,6 +320,35 @@ describe('GrantManager', () => {
     release();
     await grants;
     assert.deepEqual([clock.pending, listed()], [0, []]);
+  });
+
+  it('goes on with all other grants when whoever is told of one that ended throws', async () => {
+    const clock = virtualClock();
+    const driver = mock({ clock });
+    const failures: string[] = [];
+    const told: string[] = [];
+    const manager = new GrantManager({
+      ...{ driver, services: SERVICES, clock },
+      events: {
+        closed({ service }, reason) {
+          told.push(`${service} ${reason}`);
+          throw new Error('handler');
+        },
+        failed: (error) => failures.push(String(error)),
+      },
+    });
+    await manager.start({ warning: () => undefined });
+    await manager.issue({ client: 'alice', source: HERE, services: ['ssh', 'admin', 'web'] });
+    driver.spend('ssh', HERE);
+    driver.spend('web', HERE);
+    driver.spend('web', HERE);
+    await clock.advance(300);
+    assert.deepEqual(told, ['ssh used', 'web used']);
+    // The same in a change of the services.
+    await manager.issue({ client: 'alice', source: HERE, services: ['ssh', 'web'] });
+    await manager.update([], { warning: () => undefined });
+    assert.deepEqual(told.slice(2).toSorted(), ['admin revoked', 'ssh revoked', 'web revoked']);
+    assert.deepEqual([manager.open, failures.length], [[], 5]);
   });
 
   it('waits in stop() for what hangs, for whoever stops it to give up on', async () => {

@@ -1,6 +1,7 @@
 // What a listener says: the payload of each event, every reject reason, and how much of it there is.
 
 import assert from 'node:assert/strict';
+import { isKnockError, KnockError } from '../../lib/errors.ts';
 import type { Grant } from '../../lib/firewall/driver.ts';
 import type { Metrics } from '../../lib/metrics.ts';
 import type { ClientAccess } from '../../lib/policy/access.ts';
@@ -23,7 +24,7 @@ import {
   type KnockOptions,
 } from '../support/spa-knocks.ts';
 import { reject, request, spoken } from '../support/spoken.ts';
-import { rig, type Rig, type RigOptions } from './support.ts';
+import { never, rig, type Rig, type RigOptions } from './support.ts';
 
 const SECRET = Buffer.alloc(32, 'events');
 const HERE = '198.51.100.7';
@@ -164,6 +165,41 @@ describe('KnockListener events', () => {
   });
 });
 
+describe('KnockListener errors', () => {
+  it('come once a second with their count, each kind of its own, and none is lost at the stop', async () => {
+    const { listener, source, driver, clock } = await started({
+      clients: [{ name: 'alice', services: ['ssh'] }],
+    });
+    const errors: Error[] = [];
+    listener.on('error', (error) => errors.push(error));
+    const fail = async (counter: number, error: Error): Promise<void> => {
+      driver.failNext('open', error);
+      source.frame(request(counter));
+      await clock.advance(0);
+    };
+    for (let i = 1; i <= 500; i += 1) {
+      await fail(i, new KnockError('ERR_FIREWALL_FULL', `full for the ${i}th time`));
+    }
+    await fail(501, new KnockError('ERR_FIREWALL_COMMAND', 'exit 4'));
+    assert.deepEqual(
+      errors.map(({ message }) => message),
+      ['full for the 1th time', 'exit 4'],
+    );
+    await clock.advance(1000);
+    assert.equal(errors.length, 3);
+    const [, , last] = errors;
+    assert.equal(
+      last?.message,
+      'full for the 500th time (the last of 499 failures of this kind within a second)',
+    );
+    assert.ok(isKnockError(last) && last.code === 'ERR_FIREWALL_FULL');
+    await fail(502, new KnockError('ERR_FIREWALL_FULL', 'still full'));
+    await listener.stop();
+    assert.equal(errors.at(-1)?.message, 'still full');
+    assert.equal(clock.pending, 0);
+  });
+});
+
 describe('KnockListener rejects', () => {
   const claims = (result: ClaimResult) => (): Partial<ReplayStore> => ({
     claim: () => Promise.resolve(result),
@@ -225,6 +261,11 @@ describe('KnockListener rejects', () => {
       async (ms) => Array<Buffer>(11).fill(await sent({ ms, suite: 2 }, unproved)),
     ],
     [
+      'too-many-knocks',
+      { store: () => ({ claim: () => never() }) },
+      () => Array.from({ length: 1001 }, (_, i) => request(i + 1)),
+    ],
+    [
       'bind-refused',
       knocking([{ name: 'alice', services: ['ssh'], bind: 'exact' }]),
       async (ms) => [await sent({ ms })],
@@ -253,6 +294,7 @@ describe('KnockListener rejects', () => {
     ...{ 'replay-failed': true, 'source-refused': true, 'client-unknown': true, 'service-refused': true },
     ...{ 'grant-failed': true, 'bad-tag': true, malformed: true, audience: true, 'unknown-client': true },
     ...{ stale: true, future: true, 'bad-signature': true, 'too-many-checks': true, 'bind-refused': true },
+    ...{ 'too-many-knocks': true },
     ...{ 'source-mismatch': true, 'prefix-too-wide': true, 'client-expired': true },
   };
 
@@ -288,6 +330,26 @@ describe('KnockListener rejects', () => {
     assert.deepEqual(said.slice(1), ['reject replayed alice 1', 'reject replayed alice 999']);
     await clock.advance(1000);
     assert.equal(said.length, 3);
+  });
+
+  it('are no more than a hundred a second of each reason, however many clients are named', async () => {
+    const clients = Array.from({ length: 2000 }, (_, i) => `client${i}`);
+    const { source, clock, listener } = await started({
+      schemes: [spoken({ clients })],
+      clients: clients.map((name) => ({ name, services: ['ssh'] })),
+    });
+    const rejects: Reject[] = [];
+    listener.on('reject', (event) => rejects.push(event));
+    for (const client of clients) source.frame(reject('bad-signature', { client }));
+    await clock.advance(0);
+    assert.equal(rejects.length, 101);
+    assert.equal(rejects[100]?.client, undefined);
+    await clock.advance(1000);
+    assert.equal(
+      rejects.reduce((sum, { count }) => sum + count, 0),
+      2000,
+    );
+    assert.equal(rejects.length, 102);
   });
 
   it('come with an error when the firewall failed, and the next knock is just as good', async () => {

@@ -60,7 +60,7 @@ async function line({
     },
   };
   const access = new Access({
-    clients: [{ name: 'alice', services: ['ssh', 'admin'] }],
+    clients: ['alice', 'bob'].map((name) => ({ name, services: ['ssh', 'admin'] })),
     loopback: false,
     isOwn: (address) => {
       steps.push('authorize');
@@ -271,5 +271,23 @@ describe('Pipeline', () => {
       steps.filter((step) => step.startsWith('granted')),
       [`granted ssh ${HERE}`, 'granted ssh 2001:db8::9'],
     );
+  });
+
+  it('decides a thousand knocks of a client at a time, those of others meanwhile, and more when some are done', async () => {
+    let release = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (release = resolve));
+    const { steps, push, settled } = await line({ claim: () => gate.then(() => 'claimed') });
+    for (let i = 1; i <= 3000; i += 1) push(request(i, { services: ['ssh'] }));
+    const claims = (client: string): number =>
+      steps.filter((step) => step.startsWith(`claim spoken ${client} `)).length;
+    const refused = (): number => steps.filter((step) => step === `reject too-many-knocks ${HERE}`).length;
+    assert.deepEqual([claims('alice'), refused()], [1000, 1]);
+    push(request(1, { client: 'bob', services: ['ssh'] }));
+    assert.equal(claims('bob'), 1);
+    release();
+    await settled();
+    push(request(3001, { services: ['ssh'] }));
+    assert.equal(claims('alice'), 1001);
+    await settled();
   });
 });

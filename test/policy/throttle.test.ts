@@ -138,4 +138,29 @@ describe('RejectThrottle', () => {
       { numRuns: 40 },
     );
   });
+
+  it('keeps a hundred kinds apart, and beyond them only reasons and schemes, without a client', async () => {
+    const { clock, note, events } = setUp();
+    for (let i = 0; i < 5000; i += 1) note({ client: `c${i}`, clockOffsetMs: 1 });
+    note({ client: 'c7' });
+    note({ client: 'other', reason: 'wrong-port' });
+    assert.equal(clock.pending, 102);
+    assert.deepEqual(
+      events.slice(100).map(({ client, clockOffsetMs, reason }) => [client, clockOffsetMs, reason]),
+      [
+        [undefined, undefined, 'replayed'],
+        [undefined, undefined, 'wrong-port'],
+      ],
+    );
+    await clock.advance(1000);
+    assert.deepEqual(
+      events.slice(102).map(({ client, count }) => [client, count]),
+      [
+        ['c7', 1],
+        [undefined, 4899],
+      ],
+    );
+    await clock.advance(2000);
+    assert.deepEqual([events.length, clock.pending], [104, 0]);
+  });
 });

@@ -69,7 +69,7 @@ export class FakeDisk {
       if (this.#names.has(name)) throw systemError('EEXIST');
       this.#names.set(name, { bytes: Buffer.alloc(0), synced: Buffer.alloc(0) });
     }
-    return this.#fileHandle(this.#find(path));
+    return this.#fileHandle(this.#find(path), (flags & constants.O_DSYNC) !== 0);
   }
 
   #directoryHandle(): FileHandle {
@@ -80,7 +80,7 @@ export class FakeDisk {
     return { sync, close: () => Promise.resolve() } as unknown as FileHandle;
   }
 
-  #fileHandle(inode: Inode): FileHandle {
+  #fileHandle(inode: Inode, syncsWrites: boolean): FileHandle {
     const sync = async (): Promise<void> => {
       await this.#step('sync');
       inode.synced = Buffer.from(inode.bytes);
@@ -90,6 +90,7 @@ export class FakeDisk {
       const half = (): void => put(inode, bytes.subarray(start, start + cut), position);
       await this.#step('write', half);
       put(inode, bytes.subarray(start, start + length), position);
+      if (syncsWrites) await sync();
       return { bytesWritten: length };
     };
     return {
