@@ -45,11 +45,14 @@ export { liveCapture, type LiveOptions } from './capture/live.ts';
 export { udpSocket, type UdpSocketOptions } from './capture/socket.ts';
 export { type PacketSink, type PacketSource, type SourceContext } from './capture/source.ts';
 
+export { command, type CommandOptions } from './firewall/command.ts';
 export { gate, type GateOptions } from './firewall/gate.ts';
 export { iptables, type IptablesOptions } from './firewall/iptables.ts';
 export { type Protect } from './firewall/iptables-change.ts';
 export { type Backend } from './firewall/iptables-host.ts';
 export { mock, type MockDriver, type MockOptions } from './firewall/mock.ts';
+export { nftables, type NftablesOptions } from './firewall/nftables.ts';
+export { type NftProtect } from './firewall/nftables-change.ts';
 export {
   type DriverContext,
   type FirewallDriver,
@@ -67,6 +70,7 @@ export { addClient, type AddClientOptions } from './config/add-client.ts';
 export { createConfig, createKeyPair, createSecret, type CreateConfigOptions } from './config/create.ts';
 export { type NewClient } from './config/new-client.ts';
 export { loadConfig } from './config/load.ts';
+export { type CommandsConfig, type FirewallConfig } from './config/firewall.ts';
 export { ConfigError, formatProblem, type ConfigProblem } from './config/problems.ts';
 export {
   type ClientConfig,

@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { liveCapture } from '../capture/live.ts';
 import { udpSocket } from '../capture/socket.ts';
 import type { PacketSource } from '../capture/source.ts';
+import { command } from '../firewall/command.ts';
 import type { FirewallDriver } from '../firewall/driver.ts';
 import { iptables } from '../firewall/iptables.ts';
 import { mock } from '../firewall/mock.ts';
+import { nftables } from '../firewall/nftables.ts';
 import { systemClock, type Clock } from '../clock.ts';
 import { KnockListener } from '../listener/listener.ts';
 import type { ReloadOptions } from '../listener/options.ts';
@@ -53,6 +55,11 @@ export function replayFile(stateDir: string): string {
   return join(stateDir, 'replay');
 }
 
+/** The file of the record of open grants within `state_dir`. */
+function grantsFile(stateDir: string): string {
+  return join(stateDir, 'grants');
+}
+
 /** Makes the replay state of a gateway that has never accepted a knock. @throws KnockError `ERR_REPLAY_WRITE` */
 export function createReplay(path: string): Promise<void> {
   return createReplayFile(path);
@@ -64,7 +71,10 @@ export function assemble(config: GatewayConfig, options: AssembleOptions = {}): 
   const driver = dryRun ? mock({ clock }) : driverOf(config, clock);
   const replay = dryRun ? memoryReplay() : fileReplay(replayFile(config.stateDir));
   const rules = rulesOf(config);
-  const listener = new KnockListener({ source, driver, replay, clock, ...rules });
+  const listener = new KnockListener({
+    ...{ source, driver, replay, clock, ...rules },
+    ...(dryRun ? {} : { journal: grantsFile(config.stateDir) }),
+  });
   return {
     ...{ listener, driver, source, schemes: rules.schemes, replay, rules },
     async reload(next) {
@@ -93,9 +103,19 @@ function sourceOf({ source }: GatewayConfig): PacketSource {
 }
 
 function driverOf({ firewall, firewallBackend, protect }: GatewayConfig, clock: Clock): FirewallDriver {
-  switch (firewall) {
+  switch (firewall.driver) {
     case 'iptables':
       return iptables({ backend: firewallBackend, protect });
+    case 'nftables':
+      return nftables(firewall.chain === null ? { protect } : { protect, chain: firewall.chain });
+    case 'command': {
+      const { open, close, setup, teardown, timeoutMs } = firewall;
+      return command({
+        ...{ open, close, timeoutMs, clock },
+        ...(setup === null ? {} : { setup }),
+        ...(teardown === null ? {} : { teardown }),
+      });
+    }
     case 'mock':
       return mock({ clock });
   }

@@ -29,7 +29,7 @@ ${set(`gateway: ${scalar(gateway)}`, 'what clients call this host')}
 ${set(`interface: ${scalar(device)}`, 'where knocks arrive (any for all interfaces)')}
 ${set('knock_port: 62201', 'UDP port of the knocks; nothing ever answers there')}
 ${set(`state_dir: ${scalar(stateDir)}`, 'which knocks were used: they must not work again')}
-firewall: iptables
+${set('firewall: iptables', 'or nftables')}
 ${set('protect: true', "close the services' ports, like the host's other closed ports;")}
 ${set('', 'or drop, reject, or false when your own rules close them')}
 ${set(`access_key_file: ${scalar(accessKeyFile)}`, 'part of every profile: keeps strangers from the parser')}

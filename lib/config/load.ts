@@ -7,6 +7,7 @@ import { messageOf, printable, systemCode } from '../errors.ts';
 import { checkServices, checkSource } from './checks.ts';
 import { clientsOf } from './clients.ts';
 import { parseConfigDocument } from './document.ts';
+import { firewallOf } from './firewall.ts';
 import { readHostFile, type ReadHostFile } from './files.ts';
 import { ConfigError } from './problems.ts';
 import {
@@ -69,9 +70,10 @@ export async function parseConfig(text: string, options: ParseOptions): Promise<
     file: path,
     read,
   };
-  root.refuseStrangers([...Object.keys(settingsSchema.entries), 'services', 'clients']);
+  root.refuseStrangers([...Object.keys(settingsSchema.entries), 'firewall', 'services', 'clients']);
   const settings = root.parse(settingsSchema);
   const accessKeys = await accessKeysOf(root, context);
+  const firewall = firewallOf(root);
   const source = checkSource(root, settings);
   const services = servicesOf(root, settings);
   const clients = await clientsOf(root, {
@@ -79,7 +81,7 @@ export async function parseConfig(text: string, options: ParseOptions): Promise<
     serviceNames: root.names('services'),
   });
   problems.throwIfAny();
-  if (settings === null || source === null)
+  if (settings === null || source === null || firewall === null)
     throw new Error('a configuration without problems must be complete');
   return {
     file: path,
@@ -87,7 +89,7 @@ export async function parseConfig(text: string, options: ParseOptions): Promise<
     source,
     knockPort: settings.knock_port,
     stateDir: resolve(context.directory, settings.state_dir),
-    firewall: settings.firewall,
+    firewall,
     firewallBackend: settings.firewall_backend,
     protect: settings.protect,
     accessKeys,

@@ -7,6 +7,7 @@ import type { ClientAccess } from '../policy/access.ts';
 import type { OneTimeClient } from '../scheme/one-time.ts';
 import type { KnockPort } from '../scheme/sequence.ts';
 import type { SpaClient } from '../scheme/spa-clients.ts';
+import type { FirewallConfig } from './firewall.ts';
 import type { ConfigProblem } from './problems.ts';
 import {
   connections,
@@ -32,7 +33,7 @@ export interface GatewayConfig {
     { readonly kind: 'interface'; readonly name: string } | ({ readonly kind: 'socket' } & SocketAddress);
   readonly knockPort: number;
   readonly stateDir: string;
-  readonly firewall: 'iptables' | 'mock';
+  readonly firewall: FirewallConfig;
   readonly firewallBackend: 'auto' | 'legacy' | 'nft';
   readonly protect: boolean | 'drop' | 'reject';
   /** 32 bytes each; for SPA clients. During a rotation two: new profiles get the first. */
@@ -87,24 +88,12 @@ const MOST_SOCKET_PORTS = 256;
 const DAY_MS = 24 * 3600 * 1000;
 const openFor = duration('open_for', { lowMs: 1000, highMs: DAY_MS - 1000, stepMs: 1000 });
 
-const firewall = v.pipe(
-  v.unknown(),
-  v.rawTransform<unknown, 'iptables' | 'mock'>(({ dataset: { value: input }, addIssue, NEVER }) => {
-    if (input === 'iptables' || input === 'mock') return input;
-    const driver = v.is(v.object({ driver: v.string() }), input) ? input.driver : input;
-    const later = driver === 'nftables' || driver === 'command';
-    const problem = later ? `firewall ${driver} is not in this version yet` : `firewall is not one we know`;
-    addIssue({ message: `${problem} (use iptables or mock)` });
-    return NEVER;
-  }),
-);
-
 /** Two while one replaces the other. */
 function accessKeys<T extends v.GenericSchema<unknown, string>>(name: string, kind: (name: string) => T) {
   return oneOrMore(kind(name), { name, most: 2, advice: 'while it is replaced two: first the new one' });
 }
 
-/** The top level without the maps of services and clients. */
+/** The top level without the firewall and the maps of services and clients. */
 export const settingsSchema = v.object({
   gateway: v.optional(
     text('gateway', 'a host name or an address', /^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,252}$/u, 'as in gw.example'),
@@ -117,7 +106,6 @@ export const settingsSchema = v.object({
   ),
   knock_port: v.optional(port('knock_port'), 62201),
   state_dir: v.optional(path('state_dir'), '/var/lib/portknock'),
-  firewall: v.optional(firewall, 'iptables'),
   firewall_backend: v.optional(oneOf('firewall_backend', ['auto', 'legacy', 'nft']), 'auto'),
   protect: v.optional(oneOf('protect', [true, 'drop', 'reject', false]), true),
   access_key: v.optional(accessKeys('access_key', secretText)),

@@ -117,6 +117,15 @@ export class Section {
     });
   }
 
+  /** The map at a key; `null` when it is none. */
+  section(key: string): Section | null {
+    const pair = this.#pair(key);
+    if (!isMap(pair?.value)) return null;
+    const { problems } = this;
+    const start = startOf(pair.key);
+    return new Section({ document: this.#document, map: pair.value, subject: `${key}: `, start, problems });
+  }
+
   #pair(key: string): Pair | undefined {
     return this.#map.items.find((pair) => keyOf(pair) === key);
   }

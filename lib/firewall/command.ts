@@ -51,6 +51,7 @@ export function command(options: CommandOptions): FirewallDriver {
 class CommandDriver implements FirewallDriver {
   readonly name = 'command';
   readonly real = true;
+  readonly endsByItself = false;
   readonly #opens: Command;
   readonly #closes: Command;
   readonly #setsUp: Command | null;
@@ -72,8 +73,8 @@ class CommandDriver implements FirewallDriver {
     this.#clock = clock;
   }
 
-  setup(services: readonly Service[], { warning }: DriverContext): Promise<void> {
-    return this.#inTurn(() => this.#setup(services, warning));
+  setup(services: readonly Service[], context: DriverContext): Promise<void> {
+    return this.#inTurn(() => this.#setup(services, context));
   }
 
   open(grant: Grant): Promise<void> {
@@ -99,7 +100,7 @@ class CommandDriver implements FirewallDriver {
     });
   }
 
-  async #setup(services: readonly Service[], warning: (message: string) => void): Promise<void> {
+  async #setup(services: readonly Service[], { warning, held = [] }: DriverContext): Promise<void> {
     const wanted = new Map(services.map((service) => [service.name, service]));
     const gone = [...this.#grants.values()].filter(
       ({ service }) => !isSameService(this.#services?.get(service), wanted.get(service)),
@@ -107,6 +108,7 @@ class CommandDriver implements FirewallDriver {
     const failures = await this.#closeAll(gone);
     if (failures.length > 0) throw failures[0];
     if (this.#setsUp !== null) await this.#run(this.#setsUp, null);
+    if (this.#services === null) for (const grant of held) this.#grants.set(keyOf(grant), grant);
     this.#services = wanted;
     const counted = services.filter(({ connections }) => connections !== 'unlimited');
     if (counted.length === 0) return;
@@ -134,13 +136,15 @@ class CommandDriver implements FirewallDriver {
     // A command that adds a rule each time would need as many that remove one.
     if (this.#grants.has(keyOf(grant))) await this.#close(grant);
     if (grant.openUntil <= this.#clock.now()) return;
+    // What cannot be put into words must not be opened.
+    this.#wordsOf(this.#closes, grant);
+    const words = this.#wordsOf(this.#opens, grant);
     this.#grants.set(keyOf(grant), grant);
     try {
-      await this.#run(this.#opens, grant);
+      await this.#runWords(this.#opens, words);
     } catch (error) {
-      // It may have opened before it failed.
-      await this.#run(this.#closes, grant).catch(() => undefined);
-      this.#grants.delete(keyOf(grant));
+      // It may have opened before it failed. What cannot be closed either is kept, for the next who closes it.
+      await this.#close(grant).catch(() => undefined);
       throw error;
     }
   }
@@ -167,11 +171,18 @@ class CommandDriver implements FirewallDriver {
   }
 
   async #run(what: Command, grant: Grant | null): Promise<void> {
+    await this.#runWords(what, this.#wordsOf(what, grant));
+  }
+
+  #wordsOf(what: Command, grant: Grant | null): ReturnType<typeof fill> {
     const leftMs = grant === null ? 0 : grant.openUntil - this.#clock.now();
-    const [program, ...args] = fill(what, grant, Math.max(0, Math.ceil(leftMs / 1000)));
+    return fill(what, grant, Math.max(0, Math.ceil(leftMs / 1000)));
+  }
+
+  async #runWords({ name }: Command, [program, ...args]: ReturnType<typeof fill>): Promise<void> {
     await run(program, args, {
       timeoutMs: this.#timeoutMs,
-      ifMissing: `the ${what.name} command names it: give its whole path`,
+      ifMissing: `the ${name} command names it: give its whole path`,
     });
   }
 

@@ -37,6 +37,12 @@ export function isSameService(one: Service | undefined, other: Service | undefin
   return (['name', 'protocol', 'port', 'connections'] as const).every((key) => one[key] === other[key]);
 }
 
+/** Whether an opening for `grant` is good now where `service` is set up. */
+export function isLive(grant: Grant, service: Service | undefined, nowMs: number): boolean {
+  const { service: name, protocol, port, connections, openUntil } = grant;
+  return openUntil > nowMs && isSameService({ name, protocol, port, connections, openForMs: 0 }, service);
+}
+
 /** How long an opening stays in `list()` after its end, milliseconds; it admits nobody then. */
 export const LINGER_MS = 500;
 
@@ -48,12 +54,18 @@ export interface Opening {
 
 /**
  * Opens and closes ports. All methods are asynchronous, idempotent and never use a shell. After `setup` the services'
- * ports are closed for everyone; after `teardown` no trace is left. A grant whose `open` rejected is not open.
+ * ports are closed for everyone; after `teardown` no trace is left. A grant whose `open` rejected is not open. `open`,
+ * `close` and `list` are called while others are under way, but never two at a time for one service and source.
  */
 export interface FirewallDriver {
   readonly name: string;
   /** True when the driver changes a real firewall (the listener then wants durable replay state). */
   readonly real: boolean;
+  /**
+   * False when nothing but `close` ends an opening: the listener then closes at its stop what is open, and tries again
+   * what could not be closed. True unless said.
+   */
+  readonly endsByItself?: boolean;
   /**
    * Closes the ports. Called again, it takes another list of services: open grants of services that stay the same (see
    * `isSameService`) stay, grants of the others end. @throws KnockError `ERR_FIREWALL_*`; nothing is left half done, and after a call that
@@ -82,4 +94,10 @@ export interface FirewallDriver {
 export interface DriverContext {
   /** For what the operator should know. */
   readonly warning: (message: string) => void;
+  /**
+   * At the first set-up: what may be open from an earlier run that did not end well. Of these, openings that are still
+   * in the firewall and live (see `isLive`) stay as they are, with what is left of them; all others are removed. A
+   * driver whose openings do not end by themselves takes over all of them: each is then closed, or kept.
+   */
+  readonly held?: readonly Grant[];
 }

@@ -7,35 +7,20 @@ import type { Service } from './driver.ts';
 import {
   changeFilter,
   closedPortLooks,
+  hasTable,
   readFilter,
   removeRules,
   type FilterState,
+  type Patience,
   type Tables,
 } from './iptables-host.ts';
-import { listGroups, type RecentList, type Widths } from './iptables-lists.ts';
-import { chainOf, MAIN, setupText, type Shut } from './iptables-rules.ts';
+import type { RecentList } from './iptables-lists.ts';
+import { listsIn, type Plan } from './iptables-plan.ts';
+import { chainOf, MAIN, MOST_CONNECTIONS, setupText, type Shut } from './iptables-rules.ts';
 import { livePeers, type LivePeer } from './live-peers.ts';
-import type { RecentLists } from './recent-file.ts';
 
 /** What strangers get at a protected port; see `IptablesOptions.protect`. */
 export type Protect = boolean | 'drop' | 'reject';
-
-/** What the kernel is to do. */
-export interface Plan {
-  readonly families: readonly Tables[];
-  readonly protect: Protect;
-  readonly lists: RecentLists;
-  readonly services: ReadonlyMap<string, Service>;
-  readonly widths: Widths;
-  readonly warning: (message: string) => void;
-}
-
-/** Every list that the rules of a plan name, and so keep alive. */
-export function listsIn({ services, widths }: Plan): readonly RecentList[] {
-  return [...services.values()].flatMap((service) =>
-    listGroups(service, widths.get(service.name) ?? []).flat(),
-  );
-}
 
 /**
  * Puts `plan` in the place of `earlier` (`null`: nothing that this process set up), in all its families or in one, and
@@ -48,11 +33,17 @@ export async function putInForce(
   {
     earlier,
     fresh,
+    lockSeconds,
     families = plan.families,
+    afterwards = () => Promise.resolve(),
   }: {
     readonly earlier: Plan | null;
     readonly fresh: readonly RecentList[];
+    /** How long to wait for another program that changes the tables. */
+    readonly lockSeconds: number;
     readonly families?: readonly Tables[];
+    /** What belongs to the change: when it fails, all of it did. */
+    readonly afterwards?: () => Promise<void>;
   },
 ): Promise<void> {
   const before = new Map<Tables, FilterState>();
@@ -62,14 +53,18 @@ export async function putInForce(
     const peers = await livePeers(new Set([...plan.services.values()].map(({ port }) => port)));
     for (const [tables, state] of before) {
       changed.push(tables);
-      await setFamily(plan, { tables, state, peers });
+      await setFamily(plan, { tables, state, peers, lockSeconds });
     }
     // What they hold is of grants that have ended, or of an earlier run and without an end that we know of.
     for (const list of fresh) await plan.lists.clear(list);
+    await afterwards();
   } catch (error) {
-    await putBack(earlier, changed, before).catch((reason: unknown) => {
-      plan.warning(`the rules before cannot be put back: ${messageOf(reason)} (the ports stay closed)`);
-    });
+    const { warning } = plan;
+    await putBack({ earlier, changed, before, patience: { lockSeconds, warning } }).catch(
+      (reason: unknown) => {
+        warning(`the rules before cannot be put back: ${messageOf(reason)} (the ports stay closed)`);
+      },
+    );
     plan.lists.keep(earlier === null ? [] : listsIn(earlier));
     throw error;
   }
@@ -82,7 +77,13 @@ async function setFamily(
     tables,
     state,
     peers,
-  }: { readonly tables: Tables; readonly state: FilterState; readonly peers: readonly LivePeer[] },
+    lockSeconds,
+  }: {
+    readonly tables: Tables;
+    readonly state: FilterState;
+    readonly peers: readonly LivePeer[];
+    readonly lockSeconds: number;
+  },
 ): Promise<void> {
   const { family } = tables;
   const text = setupText({
@@ -93,9 +94,10 @@ async function setFamily(
     shut: { tcp: shutOf(plan, state, 'tcp'), udp: shutOf(plan, state, 'udp') },
     present: state.present,
     jumps: state.jumps,
+    makesTable: state.present.length === 0 && !(await hasTable(tables)),
     extra: plan.lists.rules(family, listsIn(plan)),
   });
-  await changeFilter(tables, text);
+  await changeFilter(tables, text, { lockSeconds, warning: plan.warning });
   if (comesFirst(await readFilter(tables))) return;
   throw new KnockError(
     'ERR_FIREWALL_COMMAND',
@@ -109,18 +111,25 @@ function livesOn(peer: LivePeer, { present }: FilterState): boolean {
 }
 
 /** Without an earlier set-up: no rules of ours, or an earlier run's place taken, which keeps ports shut. */
-async function putBack(
-  earlier: Plan | null,
-  changed: readonly Tables[],
-  before: ReadonlyMap<Tables, FilterState>,
-): Promise<void> {
+async function putBack({
+  earlier,
+  changed,
+  before,
+  patience,
+}: {
+  readonly earlier: Plan | null;
+  readonly changed: readonly Tables[];
+  readonly before: ReadonlyMap<Tables, FilterState>;
+  readonly patience: Patience;
+}): Promise<void> {
+  const { lockSeconds } = patience;
   const peers =
     earlier === null ? [] : await livePeers(new Set([...earlier.services.values()].map(({ port }) => port)));
   for (const tables of changed) {
     const state = await readFilter(tables);
     if (rulesIn(state) === rulesIn(before.get(tables))) continue;
-    if (earlier !== null) await setFamily(earlier, { tables, state, peers });
-    else if (before.get(tables)?.jumps.length === 0) await removeRules(tables, state);
+    if (earlier !== null) await setFamily(earlier, { tables, state, peers, lockSeconds });
+    else if (before.get(tables)?.jumps.length === 0) await removeRules(tables, state, patience);
   }
 }
 
@@ -141,4 +150,13 @@ function shutOf({ protect }: Plan, { text }: FilterState, protocol: 'tcp' | 'udp
 /** Rules that the host put before ours would decide about the protected ports. */
 function comesFirst({ text }: FilterState): boolean {
   return text.split('\n').find((line) => line.startsWith('-A INPUT ')) === `-A INPUT -j ${MAIN}`;
+}
+
+/** @throws KnockError `ERR_FIREWALL_UNSUPPORTED` for a service that iptables has no rules for */
+export function requireExpressible({ name, connections }: Service): void {
+  if (connections === 'unlimited' || connections <= MOST_CONNECTIONS) return;
+  throw new KnockError(
+    'ERR_FIREWALL_UNSUPPORTED',
+    `service ${name}: iptables admits at most ${MOST_CONNECTIONS} connections per knock, got ${connections} (or say unlimited)`,
+  );
 }

@@ -2,8 +2,8 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { KnockError } from '../errors.ts';
-import { OURS, teardownText, type Shut } from './iptables-rules.ts';
-import { run } from './run.ts';
+import { MADE, OURS, teardownText, type Shut } from './iptables-rules.ts';
+import { attempt, run } from './run.ts';
 
 /** Which kernel interface the iptables programs speak. */
 export type Backend = 'legacy' | 'nft';
@@ -26,8 +26,16 @@ export interface FilterState {
   readonly text: string;
 }
 
-/** Seconds to wait for another program that holds the lock of the tables. */
-const LOCK_SECONDS = '5';
+/** How long a change waits for a program that holds the lock of the tables (of the legacy back-end: the other has none). */
+export interface Patience {
+  readonly lockSeconds: number;
+  readonly warning: (message: string) => void;
+}
+
+/** After this long the operator is told what is waited for. */
+const SLOW_MS = 2000;
+/** For the change itself. */
+const CHANGE_MS = 10_000;
 
 /** Programs for every address family that the host speaks. */
 export function tablesOf(backend: Backend): readonly Tables[] {
@@ -114,14 +122,68 @@ export async function readFilter(tables: Tables): Promise<FilterState> {
   return { present: chains.filter((chain) => OURS.test(chain)), jumps, text };
 }
 
-/** Changes a filter table in one transaction. */
-export async function changeFilter(tables: Tables, text: string): Promise<void> {
-  await run(tables.restore, ['--noflush', '-w', LOCK_SECONDS], { input: text });
+/** Whether there is a filter table; asking for it by its name would show one in any case, and make that of the legacy programs. */
+export async function hasTable({ backend, save }: Tables): Promise<boolean> {
+  // Nothing but the unloading of its module takes a legacy table away again.
+  if (backend === 'legacy') return true;
+  const { status, stdout } = await attempt(save, []);
+  return status !== 0 || stdout.includes('*filter\n');
 }
 
-/** Removes every rule of ours from a filter table. */
-export async function removeRules(tables: Tables, state: FilterState): Promise<void> {
-  if (state.present.length > 0 || state.jumps.length > 0) await changeFilter(tables, teardownText(state));
+/**
+ * Changes a filter table in one transaction.
+ *
+ * @throws KnockError `ERR_FIREWALL_*`
+ */
+export async function changeFilter(
+  { backend, restore }: Tables,
+  text: string,
+  { lockSeconds, warning }: Patience,
+): Promise<void> {
+  const waits = `${restore} waits for another program that holds the lock of the tables, at most ${lockSeconds} s`;
+  const slow = setTimeout(() => {
+    if (backend === 'legacy') warning(waits);
+  }, SLOW_MS);
+  try {
+    const timeoutMs = lockSeconds * 1000 + CHANGE_MS;
+    await run(restore, ['--noflush', '-w', String(lockSeconds)], { input: text, timeoutMs });
+  } catch (error) {
+    if (!(error instanceof KnockError) || !/xtables[. ]lock/u.test(error.message)) throw error;
+    throw new KnockError(
+      'ERR_FIREWALL_COMMAND',
+      `${restore} failed: another program holds the lock of the tables for more than ${lockSeconds} s (try again when it is done)`,
+      { cause: error },
+    );
+  } finally {
+    clearTimeout(slow);
+  }
+}
+
+/** Removes every rule of ours from a filter table, and the table if it is there because of us. */
+export async function removeRules(tables: Tables, state: FilterState, patience: Patience): Promise<void> {
+  if (state.present.length === 0 && state.jumps.length === 0) return;
+  await changeFilter(tables, teardownText(state), patience);
+  if (state.present.includes(MADE) && isBare(await readFilter(tables))) await removeTable(tables);
+}
+
+/** The base chains of the table, as iptables has them, and nothing else. */
+function isBare({ text }: FilterState): boolean {
+  return !/^-|^:(?!(?:INPUT|FORWARD|OUTPUT) ACCEPT )/mu.test(text);
+}
+
+/**
+ * The chain that our first rule made, then the table around it. Neither step takes anything away that another program
+ * puts there meanwhile: the first fails where there is a rule or another policy, the second where there is a base chain.
+ */
+async function removeTable({ family, save }: Tables): Promise<void> {
+  const table = `${family === 4 ? 'ip' : 'ip6'} filter`;
+  const made = ['INPUT', 'FORWARD', 'OUTPUT'].map((chain) => `create chain ${table} ${chain}`);
+  try {
+    await run(save.replace('-save', ''), ['-X', 'INPUT']);
+    await run('nft', ['-f', '-'], { input: [...made, `delete table ${table}`, ''].join('\n') });
+  } catch {
+    // An empty table does nothing, and without nft nobody sees it.
+  }
 }
 
 /**

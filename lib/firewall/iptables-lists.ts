@@ -40,6 +40,13 @@ export function listGroups(service: Service, widths: readonly Width[]): readonly
   return [null, ...longestFirst].map((width) => listsOf(service, width));
 }
 
+/** The list of a group that admits SYNs. */
+export function gateOf(lists: readonly RecentList[]): RecentList {
+  const gate = lists.at(-1);
+  if (gate === undefined) throw new RangeError('connections must be at least 1');
+  return gate;
+}
+
 /** The width of a grant's source; `null`: an address. */
 export function widthOf(source: Prefix): Width | null {
   return isWholeAddress(source) ? null : { family: source.address.family, length: source.length };

@@ -15,6 +15,8 @@ export const MAIN = 'PORTKNOCK';
 /** Every chain of ours, and nobody else's, is called like this. */
 export const OURS = /^(?:PORTKNOCK|PK-[A-Za-z0-9-]+)$/u;
 
+/** Says that there was no table before our first rule. */
+export const MADE = 'PK-MADE';
 const OPEN = 'PK-OPEN';
 const PENDING = 'PK-PENDING';
 const RESET = 'PK-RESET';
@@ -37,14 +39,17 @@ export interface Ruleset {
   readonly present: readonly string[];
   /** Rules of other chains that jump to ours, as iptables-save prints them. */
   readonly jumps: readonly string[];
+  /** There is no table yet. */
+  readonly makesTable: boolean;
   /** More lines for the transaction, with chains of their own. */
   readonly extra: readonly string[];
 }
 
 /** Input for `iptables-restore --noflush`: puts the whole ruleset in place of any earlier one, in one transaction. */
 export function setupText(ruleset: Ruleset): string {
-  const { services, peers, present, jumps, extra } = ruleset;
-  const chains = [MAIN, OPEN, PENDING, RESET, ADOPT, ...services.map(chainOf)];
+  const { services, peers, present, jumps, makesTable, extra } = ruleset;
+  const made = makesTable || present.includes(MADE) ? [MADE] : [];
+  const chains = [MAIN, OPEN, PENDING, RESET, ADOPT, ...made, ...services.map(chainOf)];
   const stale = present.filter((chain) => !chains.includes(chain));
   return transaction([
     ...jumps.map(removeRule),

@@ -5,6 +5,7 @@
 
 import { firstAddress, formatAddress, parsePrefix } from '../address.ts';
 import { KnockError, printable } from '../errors.ts';
+import { adoptable, widthsIn } from './adoptable.ts';
 import {
   isSameService,
   LINGER_MS,
@@ -14,7 +15,8 @@ import {
   type Opening,
   type Service,
 } from './driver.ts';
-import { putInForce, type Plan, type Protect } from './iptables-change.ts';
+import { adopt } from './iptables-adopt.ts';
+import { putInForce, requireExpressible, type Protect } from './iptables-change.ts';
 import {
   findBackend,
   readAllFilters,
@@ -23,8 +25,8 @@ import {
   trackingWarning,
   type Backend,
 } from './iptables-host.ts';
-import { isSameWidth, listGroups, listsOf, widthOf, type RecentList, type Width } from './iptables-lists.ts';
-import { MOST_CONNECTIONS } from './iptables-rules.ts';
+import { gateOf, listsOf, widthOf, type Width } from './iptables-lists.ts';
+import { hasWidth, sourcesIn, type Plan } from './iptables-plan.ts';
 import { kernelLists } from './recent.ts';
 import { readSource } from './source.ts';
 
@@ -38,6 +40,13 @@ export interface IptablesOptions {
    */
   readonly protect?: Protect;
 }
+
+/** How long another program may hold the lock of the tables: at a start, at a reload, and while knocks wait. */
+const START_LOCK_SECONDS = 30;
+const RELOAD_LOCK_SECONDS = 5;
+const GRANT_LOCK_SECONDS = 1;
+/** The kernel counts an opening's time from when it is made, so that one made late would end late. */
+const LATE_MS = 2500;
 
 /** The iptables driver. Needs root, or CAP_NET_ADMIN in a user namespace. */
 export function iptables(options: IptablesOptions = {}): FirewallDriver {
@@ -58,12 +67,13 @@ class IptablesDriver implements FirewallDriver {
     this.#options = options;
   }
 
-  setup(services: readonly Service[], { warning }: DriverContext): Promise<void> {
-    return this.#inTurn(() => this.#setup(services, warning));
+  setup(services: readonly Service[], context: DriverContext): Promise<void> {
+    return this.#inTurn(() => this.#setup(services, context));
   }
 
   open(grant: Grant): Promise<void> {
-    return this.#inTurn(() => this.#open(grant));
+    const asked = performance.now();
+    return this.#inTurn(() => this.#open(grant, asked));
   }
 
   close(grant: Grant): Promise<void> {
@@ -78,42 +88,57 @@ class IptablesDriver implements FirewallDriver {
     return this.#inTurn(() => this.#teardown());
   }
 
-  async #setup(services: readonly Service[], warning: (message: string) => void): Promise<void> {
+  async #setup(services: readonly Service[], { warning, held = [] }: DriverContext): Promise<void> {
     for (const service of services) requireExpressible(service);
     const earlier = this.#plan;
     const { backend = 'auto', protect = true } = this.#options;
     const stays = (service: Service): boolean => isSameService(earlier?.services.get(service.name), service);
     const families = earlier?.families ?? tablesOf(backend === 'auto' ? await findBackend(warning) : backend);
     const lists = earlier?.lists ?? (await kernelLists());
+    const live = earlier === null ? adoptable(held, services) : [];
     const plan: Plan = {
       ...{ families, protect, lists, warning },
       services: new Map(services.map((service) => [service.name, service])),
       widths: new Map(
-        services.filter(stays).map(({ name }) => [name, earlier?.widths.get(name) ?? []] as const),
+        services.map((service) => [
+          service.name,
+          stays(service) ? (earlier?.widths.get(service.name) ?? []) : widthsIn(live, service),
+        ]),
       ),
     };
-    const fresh = services.filter((service) => !stays(service)).flatMap((service) => listsOf(service));
+    const isFresh = (service: Service): boolean =>
+      !stays(service) && live.every(({ grant }) => grant.service !== service.name);
+    const fresh = services.filter(isFresh).flatMap((service) => listsOf(service));
     try {
-      await putInForce(plan, { earlier, fresh });
+      await putInForce(plan, {
+        ...{ earlier, fresh },
+        lockSeconds: earlier === null ? START_LOCK_SECONDS : RELOAD_LOCK_SECONDS,
+        afterwards: async () => {
+          for (const grant of await adopt(plan, live)) this.#note(grant);
+        },
+      });
     } catch (error) {
       if (earlier === null) await lists.close();
       throw error;
     }
     this.#plan = plan;
     for (const name of [...this.#lapses.keys()]) {
-      if (!services.some((service) => service.name === name && stays(service))) this.#lapses.delete(name);
+      if (!services.some((service) => service.name === name && !isFresh(service))) this.#lapses.delete(name);
     }
     const liberal = trackingWarning();
     if (liberal !== null) warning(liberal);
   }
 
-  async #open(grant: Grant): Promise<void> {
+  async #open(grant: Grant, asked: number): Promise<void> {
     const source = readSource(this.name, grant.source);
     const width = widthOf(source);
     const { plan, service } = this.#prepared(grant);
+    requireSoon(asked);
     // The kernel would give it the service's whole time.
     if (grant.openUntil <= Date.now()) return this.#close(grant);
     const { lists } = await this.#withWidth(plan, service, width);
+    requireSoon(asked);
+    if (grant.openUntil <= Date.now()) return this.#close(grant);
     const names = listsOf(service, width);
     const wanted = grant.connections === 'unlimited' ? names : names.slice(-grant.connections);
     const address = formatAddress(firstAddress(source));
@@ -129,9 +154,13 @@ class IptablesDriver implements FirewallDriver {
     if (wanted.length < names.length && held.includes(address)) await this.#close(grant);
     // The last list is the gate that admits SYNs, so it comes last.
     for (const list of wanted) await lists.add(list, address);
-    const lapses = this.#lapses.get(service.name) ?? new Map<string, number>();
-    this.#lapses.set(service.name, lapses);
-    lapses.set(grant.source, performance.now() + grant.openUntil - Date.now() + LINGER_MS);
+    this.#note(grant);
+  }
+
+  #note({ service, source, openUntil }: Grant): void {
+    const lapses = this.#lapses.get(service) ?? new Map<string, number>();
+    this.#lapses.set(service, lapses);
+    lapses.set(source, performance.now() + openUntil - Date.now() + LINGER_MS);
   }
 
   async #close(grant: Grant): Promise<void> {
@@ -165,7 +194,8 @@ class IptablesDriver implements FirewallDriver {
   }
 
   async #teardown(): Promise<void> {
-    for (const [tables, state] of await readAllFilters()) await removeRules(tables, state);
+    const patience = { lockSeconds: START_LOCK_SECONDS, warning: this.#plan?.warning ?? (() => undefined) };
+    for (const [tables, state] of await readAllFilters()) await removeRules(tables, state, patience);
     this.#lapses.clear();
     await this.#plan?.lists.close();
     this.#plan = null;
@@ -180,7 +210,8 @@ class IptablesDriver implements FirewallDriver {
     }
     const widths = [...(earlier.widths.get(service.name) ?? []), width];
     const plan = { ...earlier, widths: new Map([...earlier.widths, [service.name, widths]]) };
-    await putInForce(plan, { earlier, families, fresh: listsOf(service, width) });
+    const lockSeconds = GRANT_LOCK_SECONDS;
+    await putInForce(plan, { earlier, families, fresh: listsOf(service, width), lockSeconds });
     this.#plan = plan;
     return plan;
   }
@@ -204,33 +235,11 @@ class IptablesDriver implements FirewallDriver {
   }
 }
 
-function hasWidth({ widths }: Plan, { name }: Service, width: Width | null): boolean {
-  return width === null || (widths.get(name) ?? []).some((one) => isSameWidth(one, width));
-}
-
-/** What the kernel holds for a service, as grants write it. */
-async function sourcesIn({ lists, widths }: Plan, service: Service): Promise<readonly string[]> {
-  const found: string[] = [];
-  for (const group of listGroups(service, widths.get(service.name) ?? [])) {
-    const gate = gateOf(group);
-    const addresses = await lists.read(gate);
-    found.push(
-      ...addresses.map((address) => (gate.width === null ? address : `${address}/${gate.width.length}`)),
-    );
-  }
-  return found;
-}
-
-function gateOf(lists: readonly RecentList[]): RecentList {
-  const gate = lists.at(-1);
-  if (gate === undefined) throw new RangeError('connections must be at least 1');
-  return gate;
-}
-
-function requireExpressible({ name, connections }: Service): void {
-  if (connections === 'unlimited' || connections <= MOST_CONNECTIONS) return;
+function requireSoon(asked: number): void {
+  const ms = Math.round(performance.now() - asked);
+  if (ms <= LATE_MS) return;
   throw new KnockError(
-    'ERR_FIREWALL_UNSUPPORTED',
-    `service ${name}: iptables admits at most ${MOST_CONNECTIONS} connections per knock, got ${connections} (or say unlimited)`,
+    'ERR_FIREWALL_COMMAND',
+    `iptables took ${ms} ms, so that the opening would have ended late (knock again)`,
   );
 }

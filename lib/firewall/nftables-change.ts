@@ -30,6 +30,9 @@ export interface NftPlan {
   readonly chain: string | null;
 }
 
+/** The kernel counts in 32 bits. */
+const MOST_CONNECTIONS = 2 ** 32 - 1;
+
 /**
  * What a protected port answers to strangers. Warns of what on this host would stop those who have a grant.
  *
@@ -137,4 +140,13 @@ function unsupported(message: string): KnockError {
 
 function isOurs({ family, table }: { readonly family: string; readonly table: string }): boolean {
   return `${family} ${table}` === TABLE;
+}
+
+/** @throws KnockError `ERR_FIREWALL_UNSUPPORTED` for a service that nftables has no rules for */
+export function requireExpressible({ name, connections }: Service): void {
+  if (connections === 'unlimited' || connections <= MOST_CONNECTIONS) return;
+  throw new KnockError(
+    'ERR_FIREWALL_UNSUPPORTED',
+    `service ${name}: nftables admits at most ${MOST_CONNECTIONS} connections per knock, got ${connections} (or say unlimited)`,
+  );
 }

@@ -29,6 +29,8 @@ interface Waiting {
 /** Asked one request at a time. */
 export class NftDialogue {
   readonly #timeoutMs: number;
+  readonly #heardEnd: (reason: KnockError) => void;
+  #dismissed = false;
   readonly #dialogue: Dialogue;
   #waiting: Waiting | null = null;
   #ended: KnockError | null = null;
@@ -38,8 +40,10 @@ export class NftDialogue {
   #outputSize = 0;
   #complaints = '';
 
-  constructor(timeoutMs: number) {
+  /** `ended`: when it ends, or is given up, and was not told to. */
+  constructor(timeoutMs: number, ended: (reason: KnockError) => void = () => undefined) {
     this.#timeoutMs = timeoutMs;
+    this.#heardEnd = ended;
     this.#dialogue = converse(
       'nft',
       { args: ['-i'], env: ENVIRONMENT, ifMissing: INSTALL },
@@ -52,8 +56,7 @@ export class NftDialogue {
           this.#hear(chunk.toString('latin1'));
         },
         ended: (reason) => {
-          this.#ended ??= reason;
-          this.#answer({ kind: 'lost', reason });
+          this.#lose(reason);
         },
       },
     );
@@ -80,9 +83,8 @@ export class NftDialogue {
     return new Promise((resolve) => {
       const limit = setTimeout(() => {
         const late = `nft gave no answer within ${this.#timeoutMs} ms`;
-        this.#ended = new KnockError('ERR_FIREWALL_COMMAND', late);
+        this.#lose(new KnockError('ERR_FIREWALL_COMMAND', late));
         this.#dialogue.kill();
-        this.#answer({ kind: 'lost', reason: this.#ended });
       }, this.#timeoutMs);
       this.#waiting = {
         mark,
@@ -99,7 +101,14 @@ export class NftDialogue {
   }
 
   end(): void {
+    this.#dismissed = true;
     this.#dialogue.end();
+  }
+
+  #lose(reason: KnockError): void {
+    if (this.#ended === null && !this.#dismissed) this.#heardEnd(reason);
+    this.#ended ??= reason;
+    this.#answer({ kind: 'lost', reason });
   }
 
   #hear(text: string): void {

@@ -1,10 +1,20 @@
 // Grants in the kernel's sets: made and taken back, several in one transaction, and asked which were used. When it is not
 // known whether a transaction was done, its openings are taken back and fail: one that is made twice could admit twice.
 
+import { parsePrefix } from '../address.ts';
 import { KnockError } from '../errors.ts';
 import { MOST_GRANTS, TABLE } from './nftables-rules.ts';
 import { NftSession } from './nftables-session.ts';
-import { changeLine, deleteLines, elementsIn, setName, type Change, type Group } from './nftables-sets.ts';
+import {
+  changeLine,
+  deleteLines,
+  elementsIn,
+  kindsOf,
+  setName,
+  type Change,
+  type Group,
+  type SetKind,
+} from './nftables-sets.ts';
 
 /** The kernel counts an opening's time from when it is made, so that one made late would end late. */
 const LATE_MS = 500;
@@ -14,6 +24,11 @@ const ABSENT = /no such file or directory/iu;
 export class NftGrants {
   readonly #session = new NftSession();
 
+  /** Who hears of an nft that ended. */
+  tell(warning: (message: string) => void): void {
+    this.#session.tell(warning);
+  }
+
   /**
    * Makes all changes; says of each what went wrong, or `null`. An opening that went wrong is not open. No two may be
    * for the same service and source.
@@ -22,6 +37,7 @@ export class NftGrants {
    */
   async apply(changes: readonly Change[], again = true): Promise<readonly (KnockError | null)[]> {
     if (changes.length === 0) return [];
+    await this.#session.wake();
     const began = performance.now();
     const answer = await this.#session.ask([changeLine(TABLE, changes)]);
     switch (answer.kind) {
@@ -60,6 +76,38 @@ export class NftGrants {
     return (group, address) => sets.get(setName(group, 'spent'))?.has(address) === true;
   }
 
+  /**
+   * Deletes what is in the sets of these groups, unless it is to be kept and still open; what stays.
+   *
+   * @throws KnockError `ERR_FIREWALL_*`
+   */
+  async sweep(
+    groups: readonly Group[],
+    keeps: (group: Group, address: string) => boolean,
+  ): Promise<(group: Group, address: string) => boolean> {
+    const sets = new Map<string, ReadonlySet<string>>();
+    for (const group of groups) {
+      const kinds = kindsOf(group.service);
+      const answer = await this.#session.ask(
+        kinds.map((kind) => `list set ${TABLE} ${setName(group, kind)}`),
+      );
+      if (answer.kind === 'lost') throw answer.reason;
+      if (answer.kind === 'refused') throw refusal(answer.complaint);
+      for (const [name, addresses] of elementsIn(answer.output)) sets.set(name, addresses);
+    }
+    const has = (group: Group, kind: SetKind, address: string): boolean =>
+      sets.get(setName(group, kind))?.has(address) === true;
+    const stays = (group: Group, address: string): boolean =>
+      keeps(group, address) && has(group, 'gate', address) && !has(group, 'spent', address);
+    const gone = groups.flatMap((group) => {
+      const all = kindsOf(group.service).flatMap((kind) => [...(sets.get(setName(group, kind)) ?? [])]);
+      return [...new Set(all)].flatMap((one) => (stays(group, one) ? [] : (leaving(group, one) ?? [])));
+    });
+    const faults = await this.apply(gone);
+    for (const fault of faults) if (fault !== null) throw fault;
+    return stays;
+  }
+
   close(): void {
     this.#session.close();
   }
@@ -92,6 +140,12 @@ export class NftGrants {
     }
     return null;
   }
+}
+
+/** The change that closes whatever a group has for an address. */
+function leaving({ service, width }: Group, address: string): Change | null {
+  const source = parsePrefix(width === null ? address : `${address}/${width.length}`);
+  return source === null ? null : { service, source, connections: 1, until: null, isNew: false };
 }
 
 function refusal(complaint: string): KnockError {

@@ -15,6 +15,8 @@ export const TABLE = 'inet portknock';
 export const COMMENT = 'portknock';
 /** Kernel sets that grow as packets come have to be limited. */
 export const MOST_GRANTS = 65_535;
+/** A chain as `family table chain`, in letters that nft and its listings read alike. */
+export const CHAIN = /^(?:inet|ip|ip6) [A-Za-z_][\w.-]{0,127} [A-Za-z_][\w.-]{0,127}$/u;
 /** Before the chains of the host's own firewall, which are at `filter`. */
 export const PRIORITY = -5;
 

@@ -11,6 +11,10 @@ const TIMEOUT_MS = 5000;
 const RENEW_AFTER = 4 * 1024 * 1024;
 /** How long one that could not be kept is not tried again. */
 const REST_MS = 60_000;
+/** How often the operator is told that it ended. */
+const SAY_MS = 60_000;
+/** Who stops a service ends all its programs: then there is nobody to tell this to. */
+const STOP_MS = 500;
 
 const NFT: RunOptions = { timeoutMs: TIMEOUT_MS, ifMissing: 'install the Debian package nftables' };
 
@@ -18,6 +22,14 @@ const NFT: RunOptions = { timeoutMs: TIMEOUT_MS, ifMissing: 'install the Debian 
 export class NftSession {
   #dialogue: NftDialogue | null = null;
   #restsUntil = -Infinity;
+  #warning: (message: string) => void = () => undefined;
+  #saidAt = -Infinity;
+  #unsaid = 0;
+
+  /** Who hears that it ended without being told to. */
+  tell(warning: (message: string) => void): void {
+    this.#warning = warning;
+  }
 
   /**
    * Says lines, each a transaction of its own.
@@ -27,6 +39,11 @@ export class NftSession {
   async ask(lines: readonly string[]): Promise<NftAnswer> {
     const dialogue = await this.#ready();
     return dialogue === null ? askOnce(lines) : dialogue.ask(lines);
+  }
+
+  /** Starts the program if none runs, which takes time that no opening should lose. */
+  async wake(): Promise<void> {
+    await this.#ready();
   }
 
   /** Ends the program; the next request starts another. */
@@ -41,7 +58,9 @@ export class NftSession {
     if (held !== null && !held.over && held.written < RENEW_AFTER) return held;
     this.close();
     if (performance.now() < this.#restsUntil) return null;
-    const fresh = new NftDialogue(TIMEOUT_MS);
+    const fresh: NftDialogue = new NftDialogue(TIMEOUT_MS, (reason) => {
+      if (this.#dialogue === fresh) this.#sayLater(reason);
+    });
     if ((await fresh.ask([])).kind !== 'done') {
       fresh.end();
       this.#restsUntil = performance.now() + REST_MS;
@@ -49,6 +68,27 @@ export class NftSession {
     }
     this.#dialogue = fresh;
     return fresh;
+  }
+
+  #sayLater(reason: KnockError): void {
+    const say = (): void => {
+      this.#say(reason);
+    };
+    setTimeout(say, STOP_MS).unref();
+  }
+
+  #say({ message }: KnockError): void {
+    const now = performance.now();
+    if (now < this.#saidAt + SAY_MS) {
+      this.#unsaid += 1;
+      return;
+    }
+    const before = this.#unsaid === 0 ? '' : `, and ${this.#unsaid} times before`;
+    this.#warning(
+      `${message}${before}: the next change starts another (what was under way failed and is not open)`,
+    );
+    this.#saidAt = now;
+    this.#unsaid = 0;
   }
 }
 

@@ -113,7 +113,8 @@ function elementOf(
   { change, now }: { readonly change: Change; readonly now: number },
 ): string | null {
   const { connections, until } = change;
-  const ms = until === null ? 0 : Math.ceil(until - now);
+  // Whatever the clock did since the grant was issued, it lasts no longer than its service says.
+  const ms = until === null ? 0 : Math.ceil(Math.min(until - now, change.service.openForMs));
   if (ms <= 0 || kind === 'spent') return null;
   if (kind === 'gate') return `${address} timeout ${ms}ms`;
   // A connection that began in time may complete a little later.

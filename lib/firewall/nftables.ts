@@ -15,8 +15,17 @@ import {
 } from './driver.ts';
 import { trackingWarning } from './iptables-host.ts';
 import { isSameWidth, widthOf, type Widths } from './iptables-lists.ts';
-import { lookAround, removeTable, setTable, type NftPlan, type NftProtect } from './nftables-change.ts';
+import { Adoption } from './nftables-adopt.ts';
+import {
+  lookAround,
+  removeTable,
+  requireExpressible,
+  setTable,
+  type NftPlan,
+  type NftProtect,
+} from './nftables-change.ts';
 import { NftGrants } from './nftables-grants.ts';
+import { CHAIN } from './nftables-rules.ts';
 import { groupOf, type Change, type Group } from './nftables-sets.ts';
 import { Turns } from './nftables-turns.ts';
 import { readSource } from './source.ts';
@@ -35,10 +44,6 @@ export interface NftablesOptions {
   readonly chain?: string;
 }
 
-/** A chain as nft names it; iptables' own would not survive a rule that iptables cannot read. */
-const CHAIN = /^(?:inet|ip|ip6) [A-Za-z_][\w.-]{0,127} [A-Za-z_][\w.-]{0,127}$/u;
-/** The kernel counts in 32 bits. */
-const MOST_CONNECTIONS = 2 ** 32 - 1;
 /** More than any element of ours outlives its grant's time and its service's. */
 const TRACE_GRACE_MS = 10_000;
 
@@ -87,8 +92,8 @@ class NftablesDriver implements FirewallDriver {
     this.#chain = chain;
   }
 
-  setup(services: readonly Service[], { warning }: DriverContext): Promise<void> {
-    return this.#turns.alone(() => this.#setup(services, warning));
+  setup(services: readonly Service[], context: DriverContext): Promise<void> {
+    return this.#turns.alone(() => this.#setup(services, context));
   }
 
   open(grant: Grant): Promise<void> {
@@ -112,20 +117,37 @@ class NftablesDriver implements FirewallDriver {
     });
   }
 
-  async #setup(services: readonly Service[], warning: (message: string) => void): Promise<void> {
+  async #setup(services: readonly Service[], { warning, held = [] }: DriverContext): Promise<void> {
     for (const service of services) requireExpressible(service);
+    this.#grants.tell(warning);
     const earlier = this.#plan;
     const stays = (service: Service): boolean => isSameService(earlier?.services.get(service.name), service);
     const shut = await lookAround({ protect: this.#protect, chain: this.#chain, services, warning });
+    const adoption = new Adoption(earlier === null ? held : [], services);
     const plan: NftPlan = {
       ...{ shut, chain: this.#chain },
       services: new Map(services.map((service) => [service.name, service])),
-      widths: new Map(services.filter(stays).map(({ name }) => [name, earlier?.widths.get(name) ?? []])),
+      widths: new Map(
+        services.map((service) => [
+          service.name,
+          stays(service) ? (earlier?.widths.get(service.name) ?? []) : adoption.widthsOf(service),
+        ]),
+      ),
     };
-    await setTable(plan, new Set(services.filter(stays).map(({ name }) => name)));
+    const keeps = earlier === null ? adoption.names : services.filter(stays).map(({ name }) => name);
+    await setTable(plan, new Set(keeps));
     this.#plan = plan;
     for (const [key, { service }] of [...this.#open]) {
       if (!services.some((one) => one.name === service && stays(one))) this.#open.delete(key);
+    }
+    const adopted = await adoption.finish(this.#grants, plan.widths).catch(async (error: unknown) => {
+      warning(`openings of an earlier run are not taken over: ${messageOf(error)} (knock again)`);
+      await setTable(plan, new Set());
+      return [];
+    });
+    for (const { grant, group, address } of adopted) {
+      this.#isFirst(grant, group.service);
+      this.#open.set(keyOf(grant), opened(grant, { group, address }));
     }
     const liberal = trackingWarning();
     if (liberal !== null) warning(liberal);
@@ -151,7 +173,10 @@ class NftablesDriver implements FirewallDriver {
       faults[at] = fault;
       // What failed is not open, and what it was to replace went with it.
       if (fault !== null || change.until === null) this.#open.delete(keyOf(grant));
-      else this.#open.set(keyOf(grant), opened(grant, change));
+      else {
+        const address = formatAddress(firstAddress(change.source));
+        this.#open.set(keyOf(grant), opened(grant, { group: groupOf(change), address }));
+      }
     }
     return faults;
   }
@@ -216,20 +241,10 @@ class NftablesDriver implements FirewallDriver {
   }
 }
 
-function opened({ service, source, openUntil }: Grant, change: Change): Open {
-  const address = formatAddress(firstAddress(change.source));
-  const lapse = performance.now() + openUntil - Date.now() + LINGER_MS;
-  return { service, source, group: groupOf(change), address, lapse };
+function opened({ service, source, openUntil }: Grant, place: Pick<Open, 'group' | 'address'>): Open {
+  return { service, source, ...place, lapse: performance.now() + openUntil - Date.now() + LINGER_MS };
 }
 
 function keyOf({ service, source }: Opening): string {
   return `${service} ${source}`;
-}
-
-function requireExpressible({ name, connections }: Service): void {
-  if (connections === 'unlimited' || connections <= MOST_CONNECTIONS) return;
-  throw new KnockError(
-    'ERR_FIREWALL_UNSUPPORTED',
-    `service ${name}: nftables admits at most ${MOST_CONNECTIONS} connections per knock, got ${connections} (or say unlimited)`,
-  );
 }

@@ -67,6 +67,13 @@ export function attempt(
       stdio: ['pipe', 'pipe', 'pipe'],
       detached: true,
     });
+    // Without free file descriptors it has not even pipes, and an error that nobody awaits would end us.
+    if (!hasPipes(child)) {
+      child.once('error', (error) => {
+        reject(cannotStart(program, error, ifMissing));
+      });
+      return;
+    }
     const read = collect(child.stdout);
     const complain = collect(child.stderr);
     let late = false;
@@ -136,14 +143,15 @@ export function converse(
     listener.ended(reason);
   };
   const failed = (how: string): KnockError => new KnockError('ERR_FIREWALL_COMMAND', `${program} ${how}`);
+  child.once('error', (error) => {
+    end(cannotStart(program, error, ifMissing));
+  });
+  if (!hasPipes(child)) return MUTE;
   child.stdout.on('data', (chunk: Buffer) => {
     listener.output(chunk);
   });
   child.stderr.on('data', (chunk: Buffer) => {
     listener.complaint(chunk);
-  });
-  child.once('error', (error) => {
-    end(cannotStart(program, error, ifMissing));
   });
   child.stdin.on('error', () => {
     end(failed('takes no more input'));
@@ -166,9 +174,23 @@ export function converse(
       child.stdin.end();
     },
     kill: () => {
-      child.kill('SIGKILL');
+      // Node signals process group 0, our own, in place of a process that could not be started.
+      if (child.pid !== undefined) child.kill('SIGKILL');
     },
   };
+}
+
+/** With a program that could not even be given pipes. */
+const MUTE: Dialogue = {
+  write: () => undefined,
+  hold: () => undefined,
+  end: () => undefined,
+  kill: () => undefined,
+};
+
+/** Node's types do not know of a spawn() that failed for want of file descriptors (EMFILE, ENFILE). */
+function hasPipes(child: { readonly stdin?: unknown }): boolean {
+  return child.stdin !== undefined;
 }
 
 function environment(): Record<string, string> {

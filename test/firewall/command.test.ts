@@ -85,6 +85,20 @@ describe('the command driver', () => {
   });
   for (const { title, run } of cases) it(title, run);
 
+  it('takes over what an earlier run left, and says when it cannot close it', async () => {
+    const driver = trying();
+    const left = [grant(ssh), grant(ssh, '192.0.2.8', { openUntil: clock.now() - 1 })];
+    const gone = grant({ ...ssh, name: 'gone' });
+    assert.equal(driver.endsByItself, false);
+    await driver.setup([ssh], { warning: () => undefined, held: [...left, gone] });
+    assert.deepEqual(lines(), ['setup ']);
+    assert.equal((await driver.list()).length, 3);
+    await failing('close', () => assert.rejects(driver.close(gone), { code: 'ERR_FIREWALL_COMMAND' }));
+    for (const one of [...left, gone]) await driver.close(one);
+    assert.deepEqual(lines().slice(2), ['close 192.0.2.7', 'close 192.0.2.8', 'close 192.0.2.7']);
+    assert.deepEqual(await driver.list(), []);
+  });
+
   it('puts what the grant says into arguments, and nowhere else', async () => {
     const places = ['{ip}', '{port}/{protocol}', '{seconds}s', 'for={client}', '{}', '{ {ip} }', '$HOME'];
     const argv = (what: string): string[] => [program('note'), log, what, ...places];
@@ -238,6 +252,18 @@ describe('the command driver', () => {
     await driver.open(grant(ssh));
     await failing('close', () => assert.rejects(driver.close(grant(ssh)), { code: 'ERR_FIREWALL_COMMAND' }));
     assert.equal((await driver.list()).length, 1);
+    await driver.close(grant(ssh));
+    assert.deepEqual(await driver.list(), []);
+  });
+
+  it('keeps what may have opened and could not be closed, and closes it when asked again', async () => {
+    const driver = trying();
+    await setUp(driver);
+    await failing('open', () =>
+      failing('close', () => assert.rejects(driver.open(grant(ssh)), { message: /open cannot/u })),
+    );
+    assert.equal((await driver.list()).length, 1);
+    await failing('close', () => assert.rejects(driver.close(grant(ssh)), { code: 'ERR_FIREWALL_COMMAND' }));
     await driver.close(grant(ssh));
     assert.deepEqual(await driver.list(), []);
   });

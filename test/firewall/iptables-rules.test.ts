@@ -46,6 +46,7 @@ const GOLDEN: Ruleset = {
   shut: { tcp: { rejectWith: 'tcp-reset' }, udp: 'drop' },
   present: [],
   jumps: [],
+  makesTable: false,
   extra: [],
 };
 
@@ -240,6 +241,17 @@ describe('setupText', () => {
     const lines = linesOf({ extra, present: ['PK-NOTE'] });
     const at = lines.indexOf('-X PK-NOTE');
     assert.deepEqual(lines.slice(at + 1, at + 3), extra);
+  });
+});
+
+describe('the mark of a table that our first rule made', () => {
+  const marks = (change: Partial<Ruleset>): readonly string[] =>
+    linesOf(change).filter((line) => line.includes('PK-MADE'));
+
+  it('is put there at the first set-up, stays at every other, and is in no ruleset of others', () => {
+    assert.deepEqual(marks({ makesTable: true }), [':PK-MADE - [0:0]']);
+    assert.deepEqual(marks({ present: ['PORTKNOCK', 'PK-MADE'] }), [':PK-MADE - [0:0]']);
+    assert.deepEqual(marks({ present: ['PORTKNOCK'] }), []);
   });
 });
 

@@ -114,6 +114,17 @@ describe('NftSession', function () {
     });
   }
 
+  it('says that a program ended which was not told to, once for many times', async () => {
+    const said: string[] = [];
+    session.tell((message) => said.push(message));
+    await session.ask(['add']);
+    session.close();
+    for (let i = 0; i < 3; i += 1) await session.ask(['die']);
+    const until = performance.now() + 5000;
+    while (said.length === 0 && performance.now() < until) await new Promise(setImmediate);
+    assert.match(said.join('\n'), /^nft was killed by SIGKILL: the next change starts another \([^\n]*$/u);
+  });
+
   it('gives a program up that gives no answer', async () => {
     await session.ask(['add']);
     const began = performance.now();

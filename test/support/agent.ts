@@ -39,7 +39,8 @@ interface Calls {
   connect(request: ConnectRequest): Promise<ConnectResult>;
   /** Sends a line through an open connection; whether the echo came back within the time. */
   talk(request: { readonly id: number; readonly timeoutMs?: number }): Promise<boolean>;
-  hangUp(request: { readonly id: number }): Promise<null>;
+  /** Ends it with a FIN, or with a reset. */
+  hangUp(request: { readonly id: number; readonly reset?: boolean }): Promise<null>;
   /** An echo server; it closes nothing by itself. */
   echo(request: { readonly port: number }): Promise<null>;
   /** The same for datagrams. */
@@ -184,8 +185,8 @@ const calls: Calls = {
       });
     });
   },
-  hangUp({ id }) {
-    sockets.get(id)?.destroy();
+  hangUp({ id, reset = false }) {
+    sockets.get(id)?.[reset ? 'resetAndDestroy' : 'destroy']();
     sockets.delete(id);
     return Promise.resolve(null);
   },

@@ -48,14 +48,17 @@ export class Site {
   }
 }
 
-/** The configuration of most tests: ssh on port 22, a one-time client `field`. */
+/**
+ * The configuration of most tests: ssh on port 22, a one-time client `field`. `backend`: one of iptables', or nftables.
+ */
 export function configFor(
   options: { backend?: string; openFor?: string; more?: string; clients?: string } = {},
 ): string {
   const { backend = 'auto', openFor = '30s', more = '', clients = '' } = options;
   return [
-    'firewall: iptables',
-    `firewall_backend: ${backend}`,
+    ...(backend === 'nftables'
+      ? ['firewall: nftables']
+      : ['firewall: iptables', `firewall_backend: ${backend}`]),
     'services: { ssh: { port: 22 } }',
     `open_for: ${openFor}`,
     'clients:',
