@@ -7,8 +7,9 @@ import { configFor, Gateway, Site } from '../support/gateway.ts';
 import { createWorld, type World } from '../support/netns.ts';
 import { FieldClient, describeInNamespaces, pause } from './support.ts';
 
-for (const backend of ['legacy', 'nft'] as const) {
-  describeInNamespaces(`a gateway (iptables-${backend})`, function () {
+for (const backend of ['legacy', 'nft', 'nftables'] as const) {
+  const driver = backend === 'nftables' ? backend : `iptables-${backend}`;
+  describeInNamespaces(`a gateway (${driver})`, function () {
     this.timeout(60_000);
     let world: World;
     let inside: Agent;
@@ -163,11 +164,12 @@ for (const backend of ['legacy', 'nft'] as const) {
       await world.gateway.must(process.execPath, [
         ...['--import', 'tsx', 'cli/portknockd.ts', '--config', site.config, '--teardown'],
       ]);
-      for (const save of ['iptables', 'ip6tables']) {
-        assert.doesNotMatch(
-          await world.gateway.must(`${save}-${backend}-save`, []),
-          /PORTKNOCK|PK-|portknock/u,
-        );
+      const listings = [
+        ['nft', 'list', 'ruleset'],
+        ...['iptables', 'ip6tables'].flatMap((save) => [[`${save}-legacy-save`], [`${save}-nft-save`]]),
+      ];
+      for (const [program = '', ...args] of listings) {
+        assert.doesNotMatch(await world.gateway.must(program, args), /PORTKNOCK|PK-|portknock/u, program);
       }
     });
   });

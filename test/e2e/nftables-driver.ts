@@ -1,17 +1,24 @@
-// A process inside a namespace with a driver of nftables, which does what a test says; speaks JSON over Node's channel.
+// A process inside a namespace with a driver of nftables, or another one, which does what a test says; speaks JSON over Node's channel.
 
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { isKnockError, KnockError, messageOf, type KnockErrorCode } from '../../lib/errors.ts';
 import type { FirewallDriver, Grant, Opening, Service } from '../../lib/firewall/driver.ts';
+import { iptables } from '../../lib/firewall/iptables.ts';
+import type { Backend } from '../../lib/firewall/iptables-host.ts';
 import { nftables, type NftablesOptions } from '../../lib/firewall/nftables.ts';
 import type { Namespace } from '../support/netns.ts';
 
 interface Calls {
   /** A new driver, not set up. */
-  make(options: NftablesOptions): Promise<null>;
+  make(options: NftablesOptions & { readonly backend?: Backend }): Promise<null>;
   /** Resolves to what it warned of. */
   setup(services: readonly Service[]): Promise<readonly string[]>;
+  /** The same, for a driver that is told of an earlier run's grants. */
+  setupAfter(request: {
+    readonly services: readonly Service[];
+    readonly held: readonly Grant[];
+  }): Promise<readonly string[]>;
   open(grant: Grant): Promise<null>;
   /** Opens all at the same time; resolves to the milliseconds that it took, and how many failed. */
   openAll(grants: readonly Grant[]): Promise<{ readonly ms: number; readonly failed: readonly string[] }>;
@@ -65,7 +72,7 @@ export async function startDriver(space: Namespace, env: NodeJS.ProcessEnv = {})
       await gone;
     },
   };
-  for (const name of ['make', 'setup', 'open', 'openAll', 'close', 'list', 'teardown']) {
+  for (const name of ['make', 'setup', 'setupAfter', 'open', 'openAll', 'close', 'list', 'teardown']) {
     remote[name] = (request: unknown) => ask(name, request);
   }
   return remote as unknown as RemoteDriver;
@@ -74,13 +81,14 @@ export async function startDriver(space: Namespace, env: NodeJS.ProcessEnv = {})
 let driver: FirewallDriver = nftables();
 
 const calls: Calls = {
-  make(options) {
-    driver = nftables(options);
+  make({ backend, ...options }) {
+    driver = backend === undefined ? nftables(options) : iptables({ backend });
     return Promise.resolve(null);
   },
-  async setup(services) {
+  setup: (services) => calls.setupAfter({ services, held: [] }),
+  async setupAfter({ services, held }) {
     const warnings: string[] = [];
-    await driver.setup(services, { warning: (message) => warnings.push(message) });
+    await driver.setup(services, { warning: (message) => warnings.push(message), held });
     return warnings;
   },
   open: (grant) => driver.open(grant).then(() => null),

@@ -19,7 +19,7 @@ interface Row {
   readonly ours: RegExp;
 }
 
-const LEAF = /^lib\/(errors|clock|address|metrics|base64|duration)\.ts$/u;
+const LEAF = /^lib\/(errors|clock|address|metrics|base64|duration|durable)\.ts$/u;
 const NOTHING = /^$/u;
 
 // The first row that fits a file counts. Every file of lib and cli needs one.
@@ -38,8 +38,11 @@ const ROWS: readonly Row[] = [
   },
   { of: /^lib\/knocker\//u, ours: /^lib\/(crypto|scheme|packet\/view\.ts)/u },
   { of: /^lib\/config\/assemble\.ts$/u, ours: /^lib\/(?!index\.ts|testing)/u },
-  // A configuration is checked by the rules that the schemes, the services and the profiles themselves have.
-  { of: /^lib\/config\//u, ours: /^lib\/(scheme\/|crypto\/|knocker\/profile\.ts|packet\/view\.ts)/u },
+  // A configuration is checked by the rules that the schemes, the drivers and the profiles themselves have.
+  {
+    of: /^lib\/config\//u,
+    ours: /^lib\/(scheme\/|crypto\/|knocker\/profile\.ts|packet\/view\.ts|firewall\/(command-template|nftables-(rules|sets)|iptables-lists|driver)\.ts)/u,
+  },
   { of: /^lib\/testing(\.ts$|\/)/u, ours: /^lib\/(?!index\.ts|config\/|knocker)/u },
   { of: /^lib\/knocker\.ts$/u, ours: /^lib\/(knocker|scheme|crypto)\//u },
   { of: /^lib\/index\.ts$/u, ours: /^lib\/(?!index\.ts|testing)/u },
