@@ -1,5 +1,5 @@
-// Granting: the manager's bookkeeping on the mock driver, and the real thing on iptables in a network namespace of its
-// own, beside a bare write to the kernel's list.
+// Granting: the manager's bookkeeping on the mock driver, and the real thing on iptables and nftables in a network
+// namespace of its own, iptables beside a bare write to the kernel's list.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,12 +13,22 @@ import { must, type Bench, type Row } from './bench.ts';
 
 export const SSH: Service = { name: 'ssh', protocol: 'tcp', port: 22, openForMs: 30_000, connections: 1 };
 
+/** iptables' back-ends, and nftables. */
+export const FIREWALLS = ['legacy', 'nft', 'nftables'] as const;
+export type Firewall = (typeof FIREWALLS)[number];
+/** Fewer than an xt_recent list holds. */
+const TOGETHER = 64;
+
+export function labelOf(firewall: Firewall): string {
+  return firewall === 'nftables' ? firewall : `iptables (${firewall})`;
+}
+
 export async function grant(bench: Bench): Promise<void> {
   await onMock(bench);
   const fault = namespacesFault();
-  for (const backend of ['legacy', 'nft'] as const) {
-    if (fault === null) await inNamespace(bench, backend);
-    else bench.note(`iptables (${backend}): not measured, ${fault}`);
+  for (const firewall of FIREWALLS) {
+    if (fault === null) await inNamespace(bench, firewall);
+    else bench.note(`${labelOf(firewall)}: not measured, ${fault}`);
   }
 }
 
@@ -33,11 +43,11 @@ async function onMock(bench: Bench): Promise<void> {
   await issueAndRevoke(bench, 'mock: grant manager, issue and revoke', { driver, beside: bare });
 }
 
-/** A grant from a client and its end, with ids, timers and the queue. */
+/** A grant from a client and its end, with ids, timers and the queue: one after another, and many at a time. */
 export async function issueAndRevoke(
   bench: Bench,
   name: string,
-  { driver, beside }: { readonly driver: FirewallDriver; readonly beside: Row },
+  { driver, beside }: { readonly driver: FirewallDriver; readonly beside?: Row },
 ): Promise<void> {
   const events = { closed: () => undefined, failed: (error: unknown) => must(false, String(error)) };
   const manager = new GrantManager({ driver, services: [SSH], clock: systemClock, events });
@@ -50,6 +60,16 @@ export async function issueAndRevoke(
     },
     { beside },
   );
+  const sources = Array.from({ length: TOGETHER }, (_, i) => `198.51.100.${i + 1}`);
+  await bench.row(
+    `${name}, ${TOGETHER} sources at a time`,
+    async () => {
+      const issued = await Promise.all(sources.map((source) => manager.issue({ ...request, source })));
+      const revoked = await Promise.all(issued.flat().map(({ id }) => manager.revoke(id)));
+      must(revoked.filter(Boolean).length === TOGETHER, 'all grants are issued and revoked');
+    },
+    { per: TOGETHER, beside },
+  );
   await manager.stop();
 }
 
@@ -59,7 +79,7 @@ export function grantOf(source: string): Parameters<FirewallDriver['open']>[0] {
   return { id: 'a', client: 'field', source, service: 'ssh', port, protocol, openUntil, connections: 1 };
 }
 
-async function inNamespace(bench: Bench, backend: 'legacy' | 'nft'): Promise<void> {
+async function inNamespace(bench: Bench, firewall: Firewall): Promise<void> {
   const child = spawn(
     'unshare',
     [
@@ -67,7 +87,7 @@ async function inNamespace(bench: Bench, backend: 'legacy' | 'nft'): Promise<voi
       process.execPath,
       ...process.execArgv,
       fileURLToPath(new URL('./grant-child.ts', import.meta.url)),
-      backend,
+      firewall,
       ...(bench.smoke ? ['--smoke'] : []),
     ],
     { stdio: ['ignore', 'pipe', 'inherit'] },
@@ -76,7 +96,7 @@ async function inNamespace(bench: Bench, backend: 'legacy' | 'nft'): Promise<voi
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
   const [status] = (await once(child, 'close')) as [number | null];
   if (status !== 0) {
-    bench.note(`iptables (${backend}): not measured, see above`);
+    bench.note(`${labelOf(firewall)}: not measured, see above`);
     return;
   }
   for (const line of output.trim().split('\n')) bench.take(JSON.parse(line) as Row);
