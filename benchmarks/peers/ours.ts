@@ -54,7 +54,7 @@ interface Secrets {
 const GATEWAY = 'gw.example';
 const SEQUENCE = [7000, 9000, 8000, 7100];
 /** A one-time client has one knock per step: a run has several clients and takes turns. */
-const ONE_TIME_CLIENTS = 24;
+const ONE_TIME_CLIENTS = 8;
 const STEP_SECONDS = 1;
 const PROGRAM = fileURLToPath(new URL('../../dist/portknockd.js', import.meta.url));
 

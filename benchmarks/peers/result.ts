@@ -46,3 +46,11 @@ export function spread(times: readonly number[]): { median: number; p95: number 
     sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
   return { median: at(0.5), p95: at(0.95) };
 }
+
+/** As people read it. */
+export function number(value: number): string {
+  if (Number.isNaN(value)) return '-';
+  return value >= 100 || Number.isInteger(value)
+    ? Math.round(value).toLocaleString('en')
+    : value.toFixed(value < 10 ? 2 : 1);
+}

@@ -10,7 +10,7 @@ import { namespacesFault } from '../../test/support/netns.ts';
 import { formatMachine, machine } from '../machine.ts';
 import { isBuilt } from './ours.ts';
 import type { Context, PartModule } from './part.ts';
-import { PARTS, type Part, type Result, type Row } from './result.ts';
+import { number, PARTS, type Part, type Result, type Row } from './result.ts';
 import { isInstalled } from './rig.ts';
 
 const SMOKE_ROUNDS = 3;
@@ -81,13 +81,6 @@ function wrapped(text: string): string[] {
     else lines[lines.length - 1] = longer;
   }
   return lines;
-}
-
-function number(value: number): string {
-  if (Number.isNaN(value)) return '-';
-  return value >= 100 || Number.isInteger(value)
-    ? Math.round(value).toLocaleString('en')
-    : value.toFixed(value < 10 ? 2 : 1);
 }
 
 /** The run of which --only takes some parts again. */

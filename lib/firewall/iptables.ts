@@ -58,6 +58,8 @@ class IptablesDriver implements FirewallDriver {
   readonly real = true;
   readonly #options: IptablesOptions;
   #plan: Plan | null = null;
+  /** Of a list's addresses; the kernel module keeps the same one while it has lists. */
+  #limit = 0;
   /** By service and source, when an opening leaves list(), on the monotonic clock. */
   readonly #lapses = new Map<string, Map<string, number>>();
   /** A call changes rules and lists in several steps, so it waits for the one before. */
@@ -122,6 +124,7 @@ class IptablesDriver implements FirewallDriver {
       throw error;
     }
     this.#plan = plan;
+    this.#limit = lists.limit();
     for (const name of [...this.#lapses.keys()]) {
       if (!services.some((service) => service.name === name && !isFresh(service))) this.#lapses.delete(name);
     }
@@ -143,8 +146,7 @@ class IptablesDriver implements FirewallDriver {
     const wanted = grant.connections === 'unlimited' ? names : names.slice(-grant.connections);
     const address = formatAddress(firstAddress(source));
     const held = await lists.read(gateOf(names));
-    const limit = lists.limit();
-    if (held.length >= limit && !held.includes(address)) {
+    if (held.length >= this.#limit && !held.includes(address)) {
       throw new KnockError(
         'ERR_FIREWALL_FULL',
         `service ${service.name} has ${held.length} open grants, the kernel's list holds no more (raise xt_recent's ip_list_tot)`,

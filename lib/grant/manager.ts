@@ -9,7 +9,7 @@ import type { CloseReason, GrantEvents, ManagerParts } from './events.ts';
 import { HeldGrants, type Held } from './held.ts';
 import { Lanes } from './lanes.ts';
 import { Openings } from './openings.ts';
-import { grantOf, keyOf, type IssueRequest, type RevokeRequest } from './request.ts';
+import { grantOf, isTimely, keyOf, later, type IssueRequest, type RevokeRequest } from './request.ts';
 import { UseWatch } from './use-watch.ts';
 
 /** After this, a driver that could not close is asked again: while the kernel does not end it, and where nothing does. */
@@ -34,14 +34,13 @@ export class GrantManager {
     this.#services = new Map(services.map((service) => [service.name, service]));
     this.#clock = clock;
     this.#events = events;
-    const failed = this.#failed;
     this.#uses = new UseWatch({
-      ...{ driver, clock, held: this.#held, lanes: this.#lanes, failed },
+      ...{ driver, clock, held: this.#held, lanes: this.#lanes, failed: this.#failed },
       used: (held) => {
         this.#forget(held, 'used');
       },
     });
-    this.#openings = new Openings({ driver, journal, failed });
+    this.#openings = new Openings({ driver, journal, failed: this.#failed });
   }
 
   get open(): readonly Grant[] {
@@ -61,13 +60,11 @@ export class GrantManager {
   }
 
   /**
-   * Opens all the services or none; none, and no error, once stop() was called, or when `until` has passed.
-   *
-   * @throws what the driver threw, after closing what had been opened
+   * Opens all the services or none; none, and no error, after stop(), after `until`, or when it is not allowed.
+   * @throws what the driver or the journal threw; what had been opened is closed again
    */
   issue(request: IssueRequest): Promise<readonly Grant[]> {
-    const { source, services } = request;
-    const keys = services.map((service) => keyOf({ service, source }));
+    const keys = request.services.map((service) => keyOf({ ...request, service }));
     return this.#lanes.along(keys, async () => (this.#stopped ? [] : this.#issue(request)));
   }
 
@@ -138,12 +135,16 @@ export class GrantManager {
 
   async #issue(request: IssueRequest): Promise<readonly Grant[]> {
     const services = request.services.map((name) => this.#serviceOf(name));
-    const { source } = request;
     // An earlier grant that was spent a moment ago was used, not superseded.
-    await this.#uses.report(services.flatMap(({ name }) => this.#held.for({ service: name, source }) ?? []));
+    await this.#uses.report(
+      request.services.flatMap((service) => this.#held.for({ ...request, service }) ?? []),
+    );
     const now = this.#clock.now();
-    if ((request.until ?? Infinity) <= now) return [];
-    const grants = services.map((service) => grantOf(service, request, now));
+    const planned = services.map((service) => grantOf(service, request, now));
+    const mayOpen = async (): Promise<boolean> => (await isTimely(request, this.#clock)) && !this.#stopped;
+    if (!(await this.#openings.record(planned, mayOpen))) return [];
+    // What that took is not taken from their time.
+    const grants = planned.map((grant) => later(grant, request, this.#clock.now() - now));
     await this.#openings.open(grants, {
       // The firewall keeps one entry for both, so the earlier grant went with the failed one.
       closed: (grant) => {
@@ -165,8 +166,7 @@ export class GrantManager {
   }
 
   #takeOver(grant: Grant): void {
-    const isGood = isLive(grant, this.#services.get(grant.service), this.#clock.now());
-    if (isGood) this.#hold(grant);
+    if (isLive(grant, this.#services.get(grant.service), this.#clock.now())) this.#hold(grant);
     else if (this.#endsByItself) this.#ended(grant, 'expired');
     else this.#watch(grant, { ms: 0, lastsUntil: Infinity, isOver: true });
   }

@@ -38,15 +38,26 @@ export class Openings {
   }
 
   /**
-   * Opens all or none. When one fails, says of each that was tried whether it is `closed` again, or `stuck`.
+   * Records what is to be opened, and asks meanwhile whether it may be; resolves to that.
    *
-   * @throws what the driver or the journal threw
+   * @throws what the journal threw
+   */
+  async record(grants: readonly Grant[], mayOpen: () => Promise<boolean>): Promise<boolean> {
+    const [isAllowed] = await Promise.all([mayOpen(), this.#journal?.add(grants)]);
+    if (!isAllowed) this.forget(grants);
+    return isAllowed;
+  }
+
+  /**
+   * Opens all or none of what was recorded. When one fails, says of each that was tried whether it is `closed` again, or
+   * `stuck`.
+   *
+   * @throws what the driver threw
    */
   async open(
     grants: readonly Grant[],
     { closed, stuck }: Readonly<Record<'closed' | 'stuck', (grant: Grant) => void>>,
   ): Promise<void> {
-    await this.#journal?.add(grants);
     let count = 0;
     try {
       for (const grant of grants) {

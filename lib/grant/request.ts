@@ -1,6 +1,7 @@
 // What a knock asks the grant manager for, and the grant that comes of it.
 
 import { randomBytes } from 'node:crypto';
+import type { Clock } from '../clock.ts';
 import type { Grant, Opening, Service } from '../firewall/driver.ts';
 
 /** What to open, and for whom. */
@@ -11,6 +12,8 @@ export interface IssueRequest {
   readonly services: readonly string[];
   /** Unix milliseconds at which the grants end even if their service's time is longer. */
   readonly until?: number;
+  /** Asked when the grants are recorded, before they are opened: what takes long goes on meanwhile. */
+  readonly isAllowed?: () => Promise<boolean>;
 }
 
 /** What to take back. */
@@ -23,6 +26,19 @@ export function grantOf(service: Service, request: IssueRequest, nowMs: number):
   const id = randomBytes(8).toString('hex');
   const openUntil = Math.min(until, nowMs + openForMs);
   return { id, client, source, service: name, protocol, port, openUntil, connections };
+}
+
+/** Whether it is allowed, and its time is not over then. */
+export async function isTimely(
+  { isAllowed, until = Infinity }: IssueRequest,
+  clock: Clock,
+): Promise<boolean> {
+  return (await isAllowed?.()) !== false && until > clock.now();
+}
+
+/** The same grant, begun that much later. */
+export function later(grant: Grant, { until = Infinity }: IssueRequest, ms: number): Grant {
+  return { ...grant, openUntil: Math.min(until, grant.openUntil + Math.max(0, ms)) };
 }
 
 /**

@@ -139,34 +139,48 @@ export class Pipeline {
   }
 
   async #admit(scheme: Scheme, request: KnockRequest, source: Address, timeMs: number): Promise<void> {
-    const { replay, granted } = this.#parts;
     const { client } = request;
     const rules = this.#rules;
-    let verdict = rules.access.authorize({ request, source, timeMs });
-    if (verdict.granted && request.counter !== null) {
-      const reason = refusalOf(await replay.claim(accountOf(scheme, client), request.counter));
-      if (reason !== null) verdict = { granted: false, reason };
-      // The rules may have been replaced while the claim was written.
-      else if (rules !== this.#rules) verdict = this.#rules.access.authorize({ request, source, timeMs });
-    }
+    const verdict = rules.access.authorize({ request, source, timeMs });
     if (!verdict.granted) {
       this.#reject(scheme, source, { reason: verdict.reason, client });
       return;
     }
-    const opened = await this.#change(request, verdict);
-    if (opened === null) this.#reject(scheme, source, { reason: 'grant-failed', client });
-    else for (const grant of opened) granted(grant, scheme.name);
+    const claim = this.#claim(scheme, request);
+    // While the claim is written the grants are made ready.
+    const isAllowed = async (): Promise<boolean> =>
+      (await claim.catch(() => 'replay-failed')) === null && rules === this.#rules;
+    const opened = await this.#change(request, verdict, isAllowed);
+    const reason = await claim;
+    if (reason !== null) this.#reject(scheme, source, { reason, client });
+    else if (opened === null) this.#reject(scheme, source, { reason: 'grant-failed', client });
+    // The rules were replaced while the claim was written: what is claimed needs no claim.
+    else if (opened.length === 0 && rules !== this.#rules)
+      await this.#admit(scheme, { ...request, counter: null }, source, timeMs);
+    else for (const grant of opened) this.#parts.granted(grant, scheme.name);
+  }
+
+  /** Why it may not be used, or null: it is used up, for good. */
+  async #claim(scheme: Scheme, { client, counter }: KnockRequest): Promise<Rejection['reason'] | null> {
+    if (counter === null) return null;
+    return refusalOf(await this.#parts.replay.claim(accountOf(scheme, client), counter));
   }
 
   /** The new grants, or null when the firewall refused. */
   async #change(
     { client, close, until }: KnockRequest,
     { services, source }: { readonly services: readonly string[]; readonly source: string },
+    isAllowed: () => Promise<boolean>,
   ): Promise<readonly Grant[] | null> {
     const { grants, failed } = this.#parts;
     try {
-      if (close === true) await grants.revokeAll({ client, services });
-      else return await grants.issue({ client, source, services, ...(until === undefined ? {} : { until }) });
+      if (close !== true) {
+        return await grants.issue({
+          ...{ client, source, services, isAllowed },
+          ...(until === undefined ? {} : { until }),
+        });
+      }
+      if (await isAllowed()) await grants.revokeAll({ client, services });
       return [];
     } catch (error) {
       failed(error);

@@ -8,6 +8,8 @@ import type { PacketView } from '../packet/view.ts';
 
 /** Reading the host's addresses costs about 0.1 ms; a flood must not make us do it more often than this. */
 const REREAD_MS = 1000;
+/** A source is looked up on the way of every good knock, and hardly ever is one of ours. */
+const REREAD_FOR_SOURCE_MS = 60_000;
 
 /** The own addresses of this host. */
 export class LocalAddresses {
@@ -21,19 +23,20 @@ export class LocalAddresses {
     this.#read = read;
   }
 
+  /** By what was true a minute ago at most. */
   has({ family, words }: Address): boolean {
-    return this.#find(family, words[0], words[1], words[2], words[3]);
+    return this.#find(REREAD_FOR_SOURCE_MS, family, words[0], words[1], words[2], words[3]);
   }
 
   /** Whether the packet is addressed to this host; allocates nothing. */
   isDestination(packet: PacketView): boolean {
-    return this.#find(packet.family, packet.dst0, packet.dst1, packet.dst2, packet.dst3);
+    return this.#find(REREAD_MS, packet.family, packet.dst0, packet.dst1, packet.dst2, packet.dst3);
   }
 
-  #find(family: number, a: number, b: number, c: number, d: number): boolean {
+  #find(rereadMs: number, family: number, a: number, b: number, c: number, d: number): boolean {
     if (this.#includes(family, a, b, c, d)) return true;
     const now = this.#clock.now();
-    if (Math.abs(now - this.#readAtMs) < REREAD_MS) return false;
+    if (Math.abs(now - this.#readAtMs) < rereadMs) return false;
     this.#readAtMs = now;
     try {
       this.#addresses = this.#read().flatMap((text) => parseAddress(text) ?? []);

@@ -114,6 +114,53 @@ describe('recorded grants', () => {
     assert.deepEqual(recorded(), []);
   });
 
+  it('are recorded while it is not yet known whether they may be opened, and no longer when they may not', async () => {
+    const { log, start, recorded } = place();
+    const { manager } = await start();
+    let decide = (_isAllowed: boolean): void => undefined;
+    const isAllowed = (): Promise<boolean> => new Promise((resolve) => (decide = resolve));
+    const request = { client: 'alice', source: HERE, services: ['ssh', 'web'], isAllowed };
+    const refused = manager.issue(request);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(log, ['recorded ssh', 'recorded web']);
+    decide(false);
+    assert.deepEqual(await refused, []);
+    assert.deepEqual([recorded(), manager.open], [[], []]);
+    const admitted = manager.issue(request);
+    await new Promise((resolve) => setImmediate(resolve));
+    decide(true);
+    assert.equal((await admitted).length, 2);
+    assert.deepEqual(log.slice(2), ['recorded ssh', 'recorded web', 'opened ssh', 'opened web']);
+  });
+
+  it('last their whole time from when they are opened, whatever was waited for', async () => {
+    const { clock, start, openings } = place();
+    const { manager } = await start();
+    const isAllowed = async (): Promise<boolean> => {
+      await clock.advance(4000);
+      return true;
+    };
+    await manager.issue({ client: 'alice', source: HERE, services: ['ssh'], isAllowed });
+    await clock.advance(4900);
+    assert.deepEqual(openings(), ['ssh']);
+    await clock.advance(200);
+    assert.deepEqual(openings(), []);
+  });
+
+  it('are not opened when a stop came while it was waited', async () => {
+    const { start, recorded, openings } = place();
+    const { manager } = await start();
+    let decide = (): void => undefined;
+    const isAllowed = (): Promise<boolean> => new Promise((resolve) => (decide = () => resolve(true)));
+    const issued = manager.issue({ client: 'alice', source: HERE, services: ['ssh'], isAllowed });
+    await new Promise((resolve) => setImmediate(resolve));
+    const stopped = manager.stop();
+    decide();
+    assert.deepEqual(await issued, []);
+    await stopped;
+    assert.deepEqual([recorded(), openings()], [[], []]);
+  });
+
   it('are not opened when they cannot be recorded', async () => {
     const { inner, start, state, openings } = place();
     const { issue, manager } = await start();

@@ -26,6 +26,8 @@ interface Line {
   /** What happened, in order: `authorize`, `claim spoken alice 1`, `open ssh`, `granted ssh`, `reject ...`, `failed ...`. */
   readonly steps: string[];
   push(bytes: Buffer): void;
+  /** From now on these clients may open `ssh`. */
+  replaceRules(clients: readonly string[]): void;
   settled(): Promise<void>;
 }
 
@@ -59,16 +61,17 @@ async function line({
       return driver.open(grant);
     },
   };
-  const access = new Access({
-    clients: ['alice', 'bob'].map((name) => ({ name, services: ['ssh', 'admin'] })),
-    loopback: false,
-    isOwn: (address) => {
-      steps.push('authorize');
-      return address.words[3] === parseAddress('198.51.100.99')?.words[3];
-    },
-  });
+  const accessOf = (clients: readonly string[], services: readonly string[]): Access =>
+    new Access({
+      clients: clients.map((name) => ({ name, services })),
+      loopback: false,
+      isOwn: (address) => {
+        steps.push('authorize');
+        return address.words[3] === parseAddress('198.51.100.99')?.words[3];
+      },
+    });
   const pipeline = new Pipeline({
-    rules: { schemes, access },
+    rules: { schemes, access: accessOf(['alice', 'bob'], ['ssh', 'admin']) },
     local,
     replay,
     grants: new GrantManager({
@@ -90,6 +93,9 @@ async function line({
       pipeline.frame(lent, 0, lent.length, lent.length, 1, clock.now());
       // The frame was borrowed until now.
       lent.fill(0xa5);
+    },
+    replaceRules: (clients) => {
+      pipeline.replaceRules({ schemes, access: accessOf(clients, ['ssh']) });
     },
     settled: () => pipeline.settled(),
   };
@@ -123,6 +129,25 @@ describe('Pipeline', () => {
     release();
     await settled();
     assert.equal(driver.openings.length, 1);
+  });
+
+  it('goes by the rules of the moment when the claim is durable', async () => {
+    for (const [clients, ...end] of [
+      [['bob'], `reject client-unknown ${HERE}`],
+      [['alice'], 'authorize', `open ssh ${HERE}`, `granted ssh ${HERE}`],
+    ] as const) {
+      let release = (): void => undefined;
+      const { steps, push, replaceRules, settled } = await line({
+        claim: () => new Promise((resolve) => (release = () => resolve('claimed'))),
+      });
+      push(request(5));
+      await new Promise((resolve) => setImmediate(resolve));
+      replaceRules(clients);
+      release();
+      await settled();
+      // Claimed once, and the old rules' other service is not opened.
+      assert.deepEqual(steps, ['decoded', 'authorize', 'claim spoken alice 5', ...end]);
+    }
   });
 
   for (const [result, reason] of [

@@ -86,6 +86,18 @@ describe('LocalAddresses', () => {
     assert.equal(local.isDestination(packetTo('192.0.2.9')), false);
   });
 
+  it('looks for a source once a minute at most: every good knock asks', async () => {
+    const { clock, host, local } = setUp('192.0.2.1');
+    const source = parseAddress('192.0.2.9') ?? assert.fail();
+    assert.equal(local.has(source), false);
+    host.addresses = ['192.0.2.9'];
+    await clock.advance(59_999);
+    assert.equal(local.has(source), false);
+    assert.equal(host.reads, 1);
+    await clock.advance(1);
+    assert.equal(local.has(source), true);
+  });
+
   it('leaves out what is no address to it', () => {
     const { local } = setUp('fe80::1%eth0', 'nonsense', '192.0.2.1');
     assert.equal(local.isDestination(packetTo('192.0.2.1')), true);
