@@ -107,13 +107,13 @@ async function whileOpen(driver: DriverName, context: Context): Promise<Row[]> {
     let [open, ms] = [0, 0];
     for (let sent = 0; sent < count; sent += AT_ONCE) {
       const began = await knockOfMany(subject, Math.min(AT_ONCE, count - sent), sent);
+      const wanted = Math.min(sent + AT_ONCE, count);
       let last = 0;
-      while (
-        granted() < Math.min(sent + AT_ONCE, count) &&
-        performance.now() - began - last < FILL_PATIENCE_MS
-      ) {
+      for (;;) {
+        const [now, elapsed] = [granted(), performance.now() - began];
+        if (now > open) [open, last] = [now, elapsed];
+        if (open >= wanted || elapsed - last > FILL_PATIENCE_MS) break;
         await pause(2);
-        if (granted() > open) [open, last] = [granted(), performance.now() - began];
       }
       ms += last;
     }

@@ -2,7 +2,7 @@
 
 import { firstAddress, formatAddress, parsePrefix } from '../address.ts';
 import { isLive, type Grant, type Service } from './driver.ts';
-import { isSameWidth, widthOf, type Width } from './iptables-lists.ts';
+import { isSameWidth, widthOf, type Width } from './width.ts';
 
 /** A live grant of an earlier run, as the lists have it. */
 export interface Adoptable {

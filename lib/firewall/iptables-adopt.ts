@@ -3,8 +3,9 @@
 
 import type { Adoptable } from './adoptable.ts';
 import type { Grant } from './driver.ts';
-import { isSameWidth, listGroups, type RecentList, type Width } from './iptables-lists.ts';
+import { listGroups, type RecentList } from './iptables-lists.ts';
 import type { Plan } from './iptables-plan.ts';
+import { isSameWidth, type Width } from './width.ts';
 
 /**
  * Takes every other address from the lists of a plan; those that the kernel still has.

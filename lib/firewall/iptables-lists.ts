@@ -1,8 +1,9 @@
 // Which of the kernel's xt_recent lists a service has. The kernel gives a list one mask, for all that is looked up in it:
 // addresses of both families share lists, prefixes of each family and length have lists of their own.
 
-import { formatMask, isWholeAddress, type Prefix } from '../address.ts';
+import { formatMask } from '../address.ts';
 import type { Service } from './driver.ts';
+import type { Width } from './width.ts';
 
 /** A kernel list. */
 export interface RecentList {
@@ -10,15 +11,6 @@ export interface RecentList {
   /** What it holds prefixes of; `null`: addresses of both families. */
   readonly width: Width | null;
 }
-
-/** A prefix length of a family. */
-export interface Width {
-  readonly family: 4 | 6;
-  readonly length: number;
-}
-
-/** The widths, by service name, that a service can be opened to. */
-export type Widths = ReadonlyMap<string, readonly Width[]>;
 
 /**
  * A service's lists for addresses, or for prefixes of one width: each holds one connection's worth of a grant, the last
@@ -45,15 +37,6 @@ export function gateOf(lists: readonly RecentList[]): RecentList {
   const gate = lists.at(-1);
   if (gate === undefined) throw new RangeError('connections must be at least 1');
   return gate;
-}
-
-/** The width of a grant's source; `null`: an address. */
-export function widthOf(source: Prefix): Width | null {
-  return isWholeAddress(source) ? null : { family: source.address.family, length: source.length };
-}
-
-export function isSameWidth(one: Width, other: Width): boolean {
-  return one.family === other.family && one.length === other.length;
 }
 
 /** Options of the match `recent` that name a list. The mask belongs to the list: every rule must give the same. */

@@ -4,15 +4,9 @@
 import type { Service } from './driver.ts';
 import type { Protect } from './iptables-change.ts';
 import type { Tables } from './iptables-host.ts';
-import {
-  gateOf,
-  isSameWidth,
-  listGroups,
-  type RecentList,
-  type Width,
-  type Widths,
-} from './iptables-lists.ts';
+import { gateOf, listGroups, type RecentList } from './iptables-lists.ts';
 import type { RecentLists } from './recent-file.ts';
+import { isSameWidth, type Width, type Widths } from './width.ts';
 
 /** What the kernel is to do. */
 export interface Plan {

@@ -5,8 +5,9 @@
 // that it was ever opened to; one that admits any number has 5 and 2 more; over UDP N+2 and N more.
 
 import type { Service } from './driver.ts';
-import { listGroups, nameOf, type RecentList, type Widths } from './iptables-lists.ts';
+import { listGroups, nameOf, type RecentList } from './iptables-lists.ts';
 import type { LivePeer } from './live-peers.ts';
+import type { Widths } from './width.ts';
 
 /** What an unauthorised packet to a protected port gets; `return` leaves it to the host's own rules. */
 export type Shut = 'drop' | 'return' | { readonly rejectWith: string };

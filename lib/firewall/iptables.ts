@@ -25,10 +25,11 @@ import {
   trackingWarning,
   type Backend,
 } from './iptables-host.ts';
-import { gateOf, listsOf, widthOf, type Width } from './iptables-lists.ts';
+import { gateOf, listsOf } from './iptables-lists.ts';
 import { hasWidth, sourcesIn, type Plan } from './iptables-plan.ts';
 import { kernelLists } from './recent.ts';
 import { readSource } from './source.ts';
+import { widthOf, type Width } from './width.ts';
 
 /** {@link iptables}'s options. */
 export interface IptablesOptions {

@@ -3,9 +3,9 @@
 
 import { adoptable, widthsIn, type Adoptable } from './adoptable.ts';
 import type { Grant, Service } from './driver.ts';
-import { isSameWidth, type Width, type Widths } from './iptables-lists.ts';
 import type { NftGrants } from './nftables-grants.ts';
 import { groupsOf, type Group } from './nftables-sets.ts';
+import { isSameWidth, type Width, type Widths } from './width.ts';
 
 /** A grant that is still open, and where. */
 export interface Adopted {

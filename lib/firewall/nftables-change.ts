@@ -4,7 +4,6 @@
 import { KnockError, messageOf } from '../errors.ts';
 import type { Service } from './driver.ts';
 import { closedPorts, findFirewalls, hostWarnings, kernelAnswer, type HostFirewall } from './host.ts';
-import type { Widths } from './iptables-lists.ts';
 import { livePeers, type LivePeer } from './live-peers.ts';
 import {
   chainOf,
@@ -17,6 +16,7 @@ import {
 } from './nftables-rules.ts';
 import { readNft, type NftRule, type NftState } from './nftables-state.ts';
 import { run } from './run.ts';
+import type { Widths } from './width.ts';
 
 /** What strangers get at a protected port; see `NftablesOptions.protect`. */
 export type NftProtect = boolean | 'drop' | 'reject';

@@ -5,9 +5,9 @@
 
 import { formatMask } from '../address.ts';
 import type { Service } from './driver.ts';
-import type { Widths } from './iptables-lists.ts';
 import type { LivePeer } from './live-peers.ts';
 import { groupsOf, kindsOf, limitOf, setName, type Group, type SetKind } from './nftables-sets.ts';
+import type { Widths } from './width.ts';
 
 /** Our table, and nobody else's. */
 export const TABLE = 'inet portknock';

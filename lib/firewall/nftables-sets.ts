@@ -4,7 +4,7 @@
 
 import { firstAddress, formatAddress, parseAddress, type Prefix } from '../address.ts';
 import { LINGER_MS, type Service } from './driver.ts';
-import { widthOf, type Width, type Widths } from './iptables-lists.ts';
+import { widthOf, type Width, type Widths } from './width.ts';
 
 /** What identifies the sets of one family, for addresses or for prefixes of one length. */
 export interface Group {

@@ -14,7 +14,6 @@ import {
   type Service,
 } from './driver.ts';
 import { trackingWarning } from './iptables-host.ts';
-import { isSameWidth, widthOf, type Widths } from './iptables-lists.ts';
 import { Adoption } from './nftables-adopt.ts';
 import {
   lookAround,
@@ -29,6 +28,7 @@ import { CHAIN } from './nftables-rules.ts';
 import { groupOf, type Change, type Group } from './nftables-sets.ts';
 import { Turns } from './nftables-turns.ts';
 import { readSource } from './source.ts';
+import { isSameWidth, widthOf, type Widths } from './width.ts';
 
 /** {@link nftables}'s options. */
 export interface NftablesOptions {

@@ -1,7 +1,7 @@
 // Watches which of the open grants are used: asks the firewall while there are any.
 
 import type { Clock } from '../clock.ts';
-import type { FirewallDriver } from '../firewall/driver.ts';
+import { LINGER_MS, type FirewallDriver } from '../firewall/driver.ts';
 import type { Held, HeldGrants } from './held.ts';
 import type { Lanes } from './lanes.ts';
 import { keyOf } from './request.ts';
@@ -66,7 +66,9 @@ export class UseWatch {
 
   async #report(held: readonly Held[], isQuiet: (held: Held) => boolean): Promise<void> {
     for (const one of await this.#spent.among(held.filter(({ isOver }) => !isOver))) {
-      if (this.#parts.held.has(one) && isQuiet(one)) this.#parts.used(one);
+      // After a time without us (a suspended machine) it is not listed, used or not.
+      const isTold = this.#parts.clock.now() < one.grant.openUntil + LINGER_MS;
+      if (this.#parts.held.has(one) && isQuiet(one) && isTold) this.#parts.used(one);
     }
   }
 }

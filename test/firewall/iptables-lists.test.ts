@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { parsePrefix } from '../../lib/address.ts';
 import type { Service } from '../../lib/firewall/driver.ts';
-import { listGroups, listsOf, nameOf, widthOf } from '../../lib/firewall/iptables-lists.ts';
+import { listGroups, listsOf, nameOf } from '../../lib/firewall/iptables-lists.ts';
+import { widthOf } from '../../lib/firewall/width.ts';
 
 const WEB: Service = { name: 'web', protocol: 'tcp', port: 443, openForMs: 1500, connections: 3 };
 

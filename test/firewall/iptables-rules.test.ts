@@ -4,8 +4,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import type { Service } from '../../lib/firewall/driver.ts';
-import { listGroups, type Width } from '../../lib/firewall/iptables-lists.ts';
+import { listGroups } from '../../lib/firewall/iptables-lists.ts';
 import { OURS, setupText, teardownText, type Ruleset } from '../../lib/firewall/iptables-rules.ts';
+import type { Width } from '../../lib/firewall/width.ts';
 
 const SSH: Service = { name: 'ssh', protocol: 'tcp', port: 22, openForMs: 30_000, connections: 1 };
 const WEB: Service = { name: 'web', protocol: 'tcp', port: 443, openForMs: 1500, connections: 3 };

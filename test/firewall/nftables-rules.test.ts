@@ -4,8 +4,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import type { Service } from '../../lib/firewall/driver.ts';
-import type { Width } from '../../lib/firewall/iptables-lists.ts';
 import { hostRules, tableText, type NftRuleset } from '../../lib/firewall/nftables-rules.ts';
+import type { Width } from '../../lib/firewall/width.ts';
 
 const SSH: Service = { name: 'ssh', protocol: 'tcp', port: 22, openForMs: 30_000, connections: 1 };
 const WEB: Service = { ...SSH, name: 'web', port: 443, openForMs: 1500, connections: 3 };

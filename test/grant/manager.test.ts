@@ -108,6 +108,16 @@ describe('GrantManager', () => {
     assert.deepEqual(closed, [`ssh ${HERE} used`]);
   });
 
+  it('does not report as used what ended while nobody could look', async () => {
+    const { clock, driver, closed, issue } = await setUp();
+    await issue();
+    // A suspended machine: the kernel's clock went on, our timers did not.
+    clock.set(clock.now() + 40_000);
+    driver.list = () => Promise.resolve([]);
+    await clock.advance(5000);
+    assert.deepEqual(closed, [`ssh ${HERE} expired`]);
+  });
+
   it('ends grants on time whatever the wall clock does', async () => {
     for (const step of [-3_600_000, 3_600_000]) {
       const { clock, closed, issue } = await setUp();

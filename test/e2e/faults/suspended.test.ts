@@ -41,9 +41,10 @@ describeAttack('a machine that is suspended', (get) => {
     } finally {
       for (const pid of stopped) process.kill(pid, 'SIGCONT');
     }
-    // Whether it was used before its time the kernel does not know any more after so long.
     await until('both ends are reported', () =>
-      ids.every((id) => field.gateway.of('close').some((close) => close.id === id)),
+      ids.every((id) =>
+        field.gateway.of('close').some((close) => close.id === id && close.reason === 'expired'),
+      ),
     );
     for (const [i, family] of FAMILIES.entries()) {
       await refusesAll(field, family, [knocks[i] ?? assert.fail()]);
