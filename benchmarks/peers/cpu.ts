@@ -104,6 +104,8 @@ interface Snapshot {
   readonly atMs: number;
   readonly spent: number;
   readonly arrived: number;
+  /** Of ours: the capture process, and what it has written so far. */
+  readonly capture: number | null;
   readonly written: number;
 }
 
@@ -112,7 +114,6 @@ class Runner {
   readonly subject: Subject;
   readonly about: string | undefined;
   readonly #programs: Programs;
-  readonly #capture: number | null;
   #idleShare = 0;
   #before: Snapshot;
   #open: { readonly lane: Lane; readonly counts: boolean; readonly endMs: number } | null = null;
@@ -121,7 +122,6 @@ class Runner {
     this.subject = subject;
     this.about = about;
     this.#programs = programs;
-    this.#capture = subject.name === 'portknock' ? captureProcess(subject) : null;
     this.#before = this.#now();
   }
 
@@ -137,8 +137,8 @@ class Runner {
   async flood(lane: Lane, counts: boolean): Promise<void> {
     await this.finish();
     // Sets the kernel's counters to zero; ours reads its own every second.
-    if (this.#capture === null) socketCounts(this.#programs.stats, this.subject.pid);
     this.#before = this.#now();
+    if (this.#before.capture === null) socketCounts(this.#programs.stats, this.subject.pid);
     await onClient(this.subject.world, this.#programs.flood, ['out0', lane.file, String(RATE), '0']);
     this.#open = { lane, counts, endMs: performance.now() };
   }
@@ -154,8 +154,10 @@ class Runner {
     const isForNobody = open.lane.junk.kind === 'unrelated';
     const settleMs = this.subject.variant === 'default' && !isForNobody ? SLOW_SETTLE_MS : SETTLE_MS;
     await pause(Math.max(0, open.endMs + settleMs - performance.now()));
-    const { atMs, spent, arrived, written } = this.#now();
+    const { atMs, spent, arrived, capture, written } = this.#now();
     const before = this.#before;
+    // Its filter was renewed meanwhile, by another process.
+    if (capture !== before.capture) return;
     const packets = arrived - before.arrived;
     must(packets > 0, 'the flood arrives');
     const { passed, dropped } = this.#drops({ lane: open.lane, packets, written: written - before.written });
@@ -171,7 +173,7 @@ class Runner {
     passed: number;
     dropped: number;
   } {
-    if (this.#capture === null) return socketCounts(this.#programs.stats, this.subject.pid);
+    if (this.#before.capture === null) return socketCounts(this.#programs.stats, this.subject.pid);
     const came = Math.round(written / (FRAME_HEADER + lane.frameBytes));
     const isFiltered =
       lane.junk.kind === 'unrelated' || (lane.junk.kind === 'spa' && this.#asksForHint(lane));
@@ -183,13 +185,19 @@ class Runner {
     return this.about === undefined && junk.kind === 'spa' && junk.hint === undefined;
   }
 
+  #captured(): Pick<Snapshot, 'capture' | 'written'> {
+    if (this.subject.name !== 'portknock') return { capture: null, written: 0 };
+    const capture = captureProcess(this.subject);
+    return { capture, written: writtenBytes(capture) };
+  }
+
   #now(): Snapshot {
     const pids = this.subject.pids();
     return {
       atMs: performance.now(),
       spent: spentMs(pids),
       arrived: arrivedAt(this.subject),
-      written: this.#capture === null ? 0 : writtenBytes(this.#capture),
+      ...this.#captured(),
     };
   }
 }

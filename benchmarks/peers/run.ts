@@ -117,19 +117,14 @@ for (const name of names) {
   const rows = await (await moduleOf(name)).measure(context);
   for (const row of rows) print(formatRow(row));
   parts[name] = rows;
+  // A part that fails must not cost what was measured before it.
+  if (!values.smoke) keep();
 }
-if (values.smoke) {
-  print('\nsmoke run: these figures mean nothing, and are not kept');
-} else {
-  const result: Result = {
-    date: new Date().toISOString(),
-    machine: where,
-    versions,
-    commands: [...commands],
-    rounds,
-    parts,
-  };
+print(values.smoke ? '\nsmoke run: these figures mean nothing, and are not kept' : `\nwritten to ${path}`);
+
+function keep(): void {
+  const date = new Date().toISOString();
+  const result: Result = { date, machine: where, versions, commands: [...commands], rounds, parts };
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, `${JSON.stringify(result, null, 1)}\n`);
-  print(`\nwritten to ${path}`);
 }

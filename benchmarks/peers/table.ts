@@ -21,7 +21,7 @@ const LAYOUTS: Readonly<Record<Part, Layout>> = {
   open: {
     title: 'Knock to open port',
     about:
-      'From the last packet of a knock to the first SYN that is accepted; who sends both is written in C, and knows nothing of the firewall.',
+      'From the last packet of a knock to the first SYN that is accepted; who sends both is written in C, and knows nothing of the firewall. In a turn one daemon runs and the others are stopped; it is knocked at five times. The table has the last four of these, the notes the first, after seconds of quiet, when caches are cold. While it is measured /dev/cpu_dma_latency keeps the processors from deep sleep.',
     line: whole,
     column: ({ unit }) => unit,
   },
