@@ -10,6 +10,7 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { must } from '../bench.ts';
 import { DRIVERS, ours } from './ours.ts';
 import type { Context } from './part.ts';
+import { ifItRuns } from './processes.ts';
 import { number, spread, type Row } from './result.ts';
 import { compiled, ended, pause, SERVICE_PORT, sourceOf, type Packet, type Subject } from './rig.ts';
 import { fwknopd, FWKNOPD_VARIANTS, knockd } from './theirs.ts';
@@ -149,7 +150,7 @@ async function onlyThis(subject: Subject, subjects: readonly Subject[]): Promise
 }
 
 function signalTo(subject: Subject, signal: NodeJS.Signals): void {
-  for (const pid of subject.pids()) process.kill(pid, signal);
+  for (const pid of subject.pids()) ifItRuns(() => process.kill(pid, signal));
 }
 
 function rowOf({ subject, scheme, first, times, missed }: Lane): Row {

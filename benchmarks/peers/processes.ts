@@ -17,7 +17,7 @@ export function spentMs(pids: readonly number[]): number {
 }
 
 /** A command that fwknopd has started may be gone before it is looked at. */
-function ifItRuns<T>(look: () => T): T | undefined {
+export function ifItRuns<T>(look: () => T): T | undefined {
   try {
     return look();
   } catch (error) {

@@ -193,9 +193,8 @@ export class Pipeline {
     metrics.reject(reason, scheme.name);
     throttle.note({
       reason,
-      source: formatAddress(source),
+      source,
       scheme: scheme.name,
-      count: 1,
       ...(client === undefined ? {} : { client }),
       ...(clockOffsetMs === undefined ? {} : { clockOffsetMs }),
     });

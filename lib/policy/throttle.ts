@@ -1,6 +1,7 @@
 // Events at a bounded rate: the first of a kind at once, its repetitions of the next second as one event with their count.
 // Kinds are made of what is configured or literal, never of what a packet says, and there is a limit to them as well.
 
+import { formatAddress, type Address } from '../address.ts';
 import type { Clock } from '../clock.ts';
 import type { RejectReason } from '../scheme/scheme.ts';
 
@@ -14,6 +15,9 @@ export interface Reject {
   readonly clockOffsetMs?: number;
   readonly count: number;
 }
+
+/** A refused knock before it is told: most of a flood's are only counted, so their sources are not made text of. */
+export type Refused = Omit<Reject, 'source' | 'count'> & { readonly source: Address };
 
 const WINDOW_MS = 1000;
 /** Kinds of rejects that are told apart by client at a time: who has many clients' knocks must not write as many lines. */
@@ -39,16 +43,16 @@ export class Throttle<T> {
     return this.#held.has(kind);
   }
 
-  note(kind: string, event: T, count = 1): void {
+  note(kind: string, event: T): void {
     const held = this.#held.get(kind);
     if (held !== undefined) {
       held.last = event;
-      held.count += count;
+      held.count += 1;
       return;
     }
     // First, since whoever is told may cause another.
     this.#hold(kind);
-    this.#emit(event, count);
+    this.#emit(event, 1);
   }
 
   /** Emits what is held back and stops the timers. */
@@ -74,21 +78,21 @@ export class Throttle<T> {
 
 /** Limits the rate of reject events. */
 export class RejectThrottle {
-  readonly #throttle: Throttle<Reject>;
+  readonly #throttle: Throttle<Refused>;
 
   constructor(clock: Clock, emit: (reject: Reject) => void) {
-    this.#throttle = new Throttle(clock, (reject, count) => {
-      emit({ ...reject, count });
+    this.#throttle = new Throttle(clock, ({ source, ...refused }, count) => {
+      emit({ ...refused, source: formatAddress(source), count });
     });
   }
 
-  note(reject: Reject): void {
-    const kind = kindOf(reject);
+  note(refused: Refused): void {
+    const kind = kindOf(refused);
     const isTold = this.#throttle.holds(kind) || this.#throttle.kinds < MOST_KINDS;
-    if (isTold) this.#throttle.note(kind, reject, reject.count);
+    if (isTold) this.#throttle.note(kind, refused);
     else {
-      const { reason, scheme, source } = reject;
-      this.#throttle.note(kindOf({ reason, scheme }), { reason, scheme, source, count: 1 }, reject.count);
+      const { reason, scheme, source } = refused;
+      this.#throttle.note(kindOf({ reason, scheme }), { reason, scheme, source });
     }
   }
 

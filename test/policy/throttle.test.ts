@@ -2,20 +2,24 @@
 
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { RejectThrottle, type Reject } from '../../lib/policy/throttle.ts';
+import { parseAddress, type Address } from '../../lib/address.ts';
+import { RejectThrottle, type Refused, type Reject } from '../../lib/policy/throttle.ts';
 import { virtualClock } from '../../lib/testing/clock.ts';
+
+function addressOf(text: string): Address {
+  return parseAddress(text) ?? assert.fail(text);
+}
 
 function setUp() {
   const clock = virtualClock(0);
   const events: (Reject & { readonly at: number })[] = [];
   const throttle = new RejectThrottle(clock, (reject) => events.push({ ...reject, at: clock.now() }));
-  const note = (changes: Partial<Reject> = {}): void => {
+  const note = ({ source = '192.0.2.7', ...changes }: Partial<Reject> = {}): void => {
     throttle.note({
       reason: 'replayed',
-      source: '192.0.2.7',
+      source: addressOf(source),
       scheme: 'one-time',
       client: 'a',
-      count: 1,
       ...changes,
     });
   };
@@ -84,9 +88,9 @@ describe('RejectThrottle', () => {
 
   it('tells a kind without a client', async () => {
     const { clock, throttle, events } = setUp();
-    const reject: Reject = { reason: 'replayed', source: '192.0.2.7', scheme: 'spa', count: 1 };
-    throttle.note(reject);
-    throttle.note(reject);
+    const refused: Refused = { reason: 'replayed', source: addressOf('192.0.2.7'), scheme: 'spa' };
+    throttle.note(refused);
+    throttle.note(refused);
     await clock.advance(1000);
     assert.deepEqual(
       events.map((event) => ['client' in event, event.count]),
