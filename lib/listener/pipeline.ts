@@ -156,14 +156,16 @@ export class Pipeline {
     else if (opened === null) this.#reject(scheme, source, { reason: 'grant-failed', client });
     // The rules were replaced while the claim was written: what is claimed needs no claim.
     else if (opened.length === 0 && rules !== this.#rules)
-      await this.#admit(scheme, { ...request, counter: null }, source, timeMs);
+      await this.#admit(scheme, claimed(request), source, timeMs);
     else for (const grant of opened) this.#parts.granted(grant, scheme.name);
   }
 
   /** Why it may not be used, or null: it is used up, for good. */
-  async #claim(scheme: Scheme, { client, counter }: KnockRequest): Promise<Rejection['reason'] | null> {
-    if (counter === null) return null;
-    return refusalOf(await this.#parts.replay.claim(accountOf(scheme, client), counter));
+  async #claim(scheme: Scheme, { client, counter, once }: KnockRequest): Promise<Rejection['reason'] | null> {
+    const { replay } = this.#parts;
+    const account = accountOf(scheme, client);
+    if (once !== undefined) return refusalOf(await replay.claimOnce(account, once.id, once.untilMs));
+    return counter === null ? null : refusalOf(await replay.claim(account, counter));
   }
 
   /** The new grants, or null when the firewall refused. */
@@ -204,6 +206,11 @@ export class Pipeline {
 /** A client that changes its scheme starts another account: the counters of two schemes cannot be compared. */
 function accountOf({ name }: Scheme, client: string): string {
   return `${name} ${client}`;
+}
+
+/** The same request, with nothing more to claim. */
+function claimed({ once: _, ...request }: KnockRequest): KnockRequest {
+  return { ...request, counter: null };
 }
 
 function refusalOf(result: Awaited<ReturnType<ReplayStore['claim']>>): Rejection['reason'] | null {

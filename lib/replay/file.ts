@@ -7,6 +7,7 @@ import { messageOf, printable } from '../errors.ts';
 import * as disk from './disk.ts';
 import { lockReplay } from './lock.ts';
 import * as log from './log.ts';
+import { OnceClaims, onceKey } from './once.ts';
 import { recover, rewrite } from './recover.ts';
 import type { ClaimResult, ReplayContext, ReplayStore } from './store.ts';
 import { RefusalWindow } from './window.ts';
@@ -45,6 +46,7 @@ export function fileReplayOn(files: disk.Files, path: string): ReplayStore {
 interface Waiting {
   readonly key: string;
   readonly counter: bigint;
+  readonly isOnce: boolean;
   readonly resolve: (result: ClaimResult) => void;
 }
 
@@ -55,6 +57,8 @@ interface OpenState {
   readonly origin: log.Origin;
   /** Highest counter per client, those not durable yet or failed included: they stay refused. */
   readonly floors: log.Floors;
+  /** Those not durable yet or failed included, as well. */
+  readonly once: OnceClaims;
   handle: FileHandle;
   slots: number;
   usedSlots: number;
@@ -85,9 +89,11 @@ class FileReplay implements ReplayStore {
       await disk.makeDirectory(this.#files, this.#path);
       const unlock = await lockReplay(this.#path);
       try {
-        const { refuseUntil, ...found } = await recover(this.#files, this.#path, context);
-        const window = new RefusalWindow(context.clock, context.windowMs, refuseUntil);
-        this.#state = { ...found, context, window, unlock, isBroken: false };
+        const { refuseUntil, once: ends, ...found } = await recover(this.#files, this.#path, context);
+        const { clock, windowMs } = context;
+        const window = new RefusalWindow(clock, windowMs, refuseUntil);
+        const once = new OnceClaims(clock, windowMs, ends);
+        this.#state = { ...found, once, context, window, unlock, isBroken: false };
       } catch (error) {
         await unlock();
         throw error;
@@ -107,10 +113,18 @@ class FileReplay implements ReplayStore {
     const floor = state.floors.get(key);
     if (floor !== undefined && counter <= floor) return Promise.resolve('replayed');
     state.floors.set(key, counter);
-    return new Promise((resolve) => {
-      this.#waiting.push({ key, counter, resolve });
-      this.#drained ??= this.#drain(state);
-    });
+    return this.#write(state, { key, counter, isOnce: false });
+  }
+
+  claimOnce(client: string, id: string, untilMs: number): Promise<ClaimResult> {
+    const state = this.#state;
+    const counter = BigInt(Math.ceil(untilMs));
+    if (state === null || !log.isCounter(counter)) return Promise.resolve('failed');
+    if (state.window.isRefusing()) return Promise.resolve('window');
+    const key = log.clientKey(onceKey(client, id));
+    if (state.once.has(key)) return Promise.resolve('replayed');
+    if (!state.once.add(key, { client, untilMs: Number(counter) })) return Promise.resolve('failed');
+    return this.#write(state, { key, counter, isOnce: true });
   }
 
   floor(client: string): bigint | null {
@@ -124,9 +138,17 @@ class FileReplay implements ReplayStore {
     this.#isBusy = true;
     await this.#drained;
     state.window.close();
+    state.once.close();
     await state.handle.close().catch(() => undefined);
     await state.unlock();
     this.#isBusy = false;
+  }
+
+  #write(state: OpenState, record: Omit<Waiting, 'resolve'>): Promise<ClaimResult> {
+    return new Promise((resolve) => {
+      this.#waiting.push({ ...record, resolve });
+      this.#drained ??= this.#drain(state);
+    });
   }
 
   /** Writes what waits, one batch after the other; what arrives during a write shares the next one. */
@@ -163,9 +185,10 @@ class FileReplay implements ReplayStore {
   }
 
   async #rewrite(state: OpenState): Promise<void> {
-    const { origin, window } = state;
-    const fresh = await rewrite(this.#files, this.#path, state.floors, {
-      origin,
+    const { origin, window, floors } = state;
+    const once = state.once.ends();
+    const fresh = await rewrite(this.#files, this.#path, {
+      ...{ origin, floors, once },
       refuseUntil: window.untilMs,
     });
     await state.handle.close().catch(() => undefined);
@@ -177,8 +200,8 @@ class FileReplay implements ReplayStore {
 
 async function append(state: OpenState, batch: readonly Waiting[]): Promise<void> {
   const bytes = Buffer.alloc(batch.length * log.SLOT_BYTES);
-  batch.forEach(({ key, counter }, i) => {
-    log.encodeRecord(bytes, i * log.SLOT_BYTES, { key, counter, slot: state.usedSlots + i });
+  batch.forEach(({ key, counter, isOnce }, i) => {
+    log.encodeRecord(bytes, i * log.SLOT_BYTES, { key, counter, isOnce, slot: state.usedSlots + i });
   });
   await disk.writeAll(state.handle, bytes, log.offsetOf(state.usedSlots));
   state.usedSlots += batch.length;

@@ -13,7 +13,9 @@ const SLOTS_PER_CLIENT = 4;
 const MAGIC = 'pkreplay';
 const VERSION = 1;
 const HEADER = { magic: 0, version: 8, slots: 12, refuseUntil: 16, origin: 24, zero: 28 } as const;
-const RECORD = { key: 0, counter: 16, slot: 24, zero: 28 } as const;
+const RECORD = { key: 0, counter: 16, slot: 24, kind: 28 } as const;
+/** Of a record: a client's counter, or an id that is claimed once, whose counter is its end in Unix milliseconds. */
+const KIND = { counter: 0, once: 1 } as const;
 /** Same place in the header and in a record; over everything before it. */
 const CHECK = 32;
 const KEY_BYTES = 16;
@@ -27,6 +29,9 @@ const ORIGINS: readonly Origin[] = ['store', 'deliberate'];
 /** Highest counter per client key. */
 export type Floors = Map<string, bigint>;
 
+/** Unix milliseconds after which it may be forgotten, per id that was claimed once. */
+export type Once = Map<string, number>;
+
 export interface LogHead {
   readonly origin: Origin;
   /** Unix milliseconds before which every claim is refused; 0 when none is. */
@@ -35,6 +40,7 @@ export interface LogHead {
 
 export interface DecodedLog extends LogHead {
   readonly floors: Floors;
+  readonly once: Once;
   readonly slots: number;
   readonly usedSlots: number;
   /** `torn`: the last record was not written to its end, so it was never promised; `damaged`: anything else. */
@@ -53,21 +59,27 @@ export function isCounter(counter: bigint): boolean {
   return counter >= 0n && counter <= MAX_COUNTER;
 }
 
-/** How many slots a file for this many clients gets. */
-export function slotsFor(clients: number): number {
-  return Math.max(LEAST_SLOTS, clients * SLOTS_PER_CLIENT);
+/** How many slots a file for this many records gets. */
+export function slotsFor(records: number): number {
+  return Math.max(LEAST_SLOTS, records * SLOTS_PER_CLIENT);
 }
 
-/** A whole file with one record per client. */
-export function encodeLog(floors: ReadonlyMap<string, bigint>, head: LogHead): Buffer {
-  const slots = slotsFor(floors.size);
+/** A whole file with one record per client and id. */
+export function encodeLog(
+  floors: ReadonlyMap<string, bigint>,
+  head: LogHead,
+  once: ReadonlyMap<string, number> = new Map(),
+): Buffer {
+  const slots = slotsFor(floors.size + once.size);
   const bytes = Buffer.alloc((1 + slots) * SLOT_BYTES);
   encodeHeader(bytes, slots, head);
   let slot = 0;
-  for (const [key, counter] of floors) {
-    encodeRecord(bytes, offsetOf(slot), { key, counter, slot });
+  const add = (record: Omit<LogRecord, 'slot'>): void => {
+    encodeRecord(bytes, offsetOf(slot), { ...record, slot });
     slot += 1;
-  }
+  };
+  for (const [key, counter] of floors) add({ key, counter, isOnce: false });
+  for (const [key, untilMs] of once) add({ key, counter: BigInt(untilMs), isOnce: true });
   return bytes;
 }
 
@@ -84,12 +96,14 @@ export function decodeLog(bytes: Buffer): DecodedLog | 'foreign' | 'newer' {
   if (head === 'newer') return 'newer';
   const slots = Math.max(Math.floor(bytes.length / SLOT_BYTES) - 1, 0);
   const floors: Floors = new Map();
-  const { problem, isTorn, usedSlots } = decodeSlots(bytes, slots, floors);
+  const once: Once = new Map();
+  const { problem, isTorn, usedSlots } = decodeSlots(bytes, slots, { floors, once });
   const outer = headProblem(bytes, head);
   return {
     origin: head?.origin ?? 'store',
     refuseUntil: head?.refuseUntil ?? 0,
     floors,
+    once,
     slots,
     usedSlots,
     state: (outer ?? problem) === null ? 'sound' : outer === null && isTorn ? 'torn' : 'damaged',
@@ -112,7 +126,11 @@ interface SlotScan {
 }
 
 /** Takes every good record, wherever it stands: a floor too many only refuses what was accepted once. */
-function decodeSlots(bytes: Buffer, slots: number, floors: Floors): SlotScan {
+function decodeSlots(
+  bytes: Buffer,
+  slots: number,
+  { floors, once }: { readonly floors: Floors; readonly once: Once },
+): SlotScan {
   let problem: string | null = null;
   let isTorn = false;
   let usedSlots = 0;
@@ -120,7 +138,8 @@ function decodeSlots(bytes: Buffer, slots: number, floors: Floors): SlotScan {
     const at = offsetOf(slot);
     if (isZero(bytes, at, at + SLOT_BYTES)) continue;
     const record = decodeRecord(bytes, at);
-    if (record !== null && record.counter >= (floors.get(record.key) ?? 0n)) {
+    if (record?.isOnce === true) once.set(record.key, Number(record.counter));
+    else if (record !== null && record.counter >= (floors.get(record.key) ?? 0n)) {
       floors.set(record.key, record.counter);
     }
     const isGood = record?.slot === slot && slot === usedSlots;
@@ -153,15 +172,17 @@ function decodeHeader(bytes: Buffer): (LogHead & { slots: number }) | 'newer' | 
 export interface LogRecord {
   readonly key: string;
   readonly counter: bigint;
+  /** False unless said. */
+  readonly isOnce?: boolean;
   /** Its own place, so that a record that strayed is known. */
   readonly slot: number;
 }
 
-export function encodeRecord(bytes: Buffer, at: number, { key, counter, slot }: LogRecord): void {
+export function encodeRecord(bytes: Buffer, at: number, { key, counter, isOnce, slot }: LogRecord): void {
   bytes.write(key, at + RECORD.key, 'latin1');
   bytes.writeBigUInt64BE(counter, at + RECORD.counter);
   bytes.writeUInt32BE(slot, at + RECORD.slot);
-  bytes.writeUInt32BE(0, at + RECORD.zero);
+  bytes.writeUInt32BE(isOnce === true ? KIND.once : KIND.counter, at + RECORD.kind);
   checksum(bytes, at).copy(bytes, at + CHECK, 0, CHECK_BYTES);
 }
 
@@ -170,6 +191,7 @@ function decodeRecord(bytes: Buffer, at: number): LogRecord | null {
   return {
     key: bytes.toString('latin1', at + RECORD.key, at + RECORD.counter),
     counter: bytes.readBigUInt64BE(at + RECORD.counter),
+    isOnce: bytes.readUInt32BE(at + RECORD.kind) === KIND.once,
     slot: bytes.readUInt32BE(at + RECORD.slot),
   };
 }

@@ -1,8 +1,9 @@
 // Replay state that lives as long as its object: for tests, and for listeners that open nothing real. After a restart of
 // the process it knows nothing, and unlike a durable store it does not refuse a window's worth of knocks then.
 
-import type { ClaimResult, ReplayStore } from './store.ts';
 import { isCounter } from './log.ts';
+import { OnceClaims, onceKey } from './once.ts';
+import type { ClaimResult, ReplayStore } from './store.ts';
 
 /**
  * A replay store in memory: `durable` is false, and a knock recorded before a restart works once more after it for as
@@ -10,27 +11,37 @@ import { isCounter } from './log.ts';
  */
 export function memoryReplay(): ReplayStore {
   const floors = new Map<string, bigint>();
-  let isOpen = false;
+  let once: OnceClaims | null = null;
+  let ends = new Map<string, number>();
 
   const claim = (client: string, counter: bigint): ClaimResult => {
-    if (!isOpen || !isCounter(counter)) return 'failed';
+    if (once === null || !isCounter(counter)) return 'failed';
     const floor = floors.get(client);
     if (floor !== undefined && counter <= floor) return 'replayed';
     floors.set(client, counter);
     return 'claimed';
   };
 
+  const claimOnce = (client: string, id: string, untilMs: number): ClaimResult => {
+    const key = onceKey(client, id);
+    if (once?.has(key) === true) return 'replayed';
+    return once?.add(key, { client, untilMs }) === true ? 'claimed' : 'failed';
+  };
+
   return {
     name: 'memory',
     durable: false,
-    open() {
-      isOpen = true;
+    open({ clock, windowMs }) {
+      once ??= new OnceClaims(clock, windowMs, ends);
       return Promise.resolve();
     },
     claim: (client, counter) => Promise.resolve(claim(client, counter)),
+    claimOnce: (client, id, untilMs) => Promise.resolve(claimOnce(client, id, untilMs)),
     floor: (client) => floors.get(client) ?? null,
     close() {
-      isOpen = false;
+      ends = once?.ends() ?? ends;
+      once?.close();
+      once = null;
       return Promise.resolve();
     },
   };

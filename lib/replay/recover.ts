@@ -11,6 +11,7 @@ import type { ReplayContext } from './store.ts';
 export interface Recovered extends log.LogHead {
   readonly handle: FileHandle;
   readonly floors: log.Floors;
+  readonly once: log.Once;
   readonly slots: number;
   readonly usedSlots: number;
 }
@@ -26,10 +27,11 @@ export async function recover(files: disk.Files, path: string, context: ReplayCo
     if (found !== null && decoded?.state === 'sound' && decoded.refuseUntil === refuseUntil) {
       recovered = { ...decoded, handle: found.handle };
     } else {
-      recovered = await rewrite(files, path, decoded?.floors ?? new Map<string, bigint>(), {
-        origin,
-        refuseUntil,
-      });
+      const { floors, once } = decoded ?? {
+        floors: new Map<string, bigint>(),
+        once: new Map<string, number>(),
+      };
+      recovered = await rewrite(files, path, { origin, refuseUntil, floors, once });
       await found?.handle.close();
     }
     if (problem !== null) context.warning(`replay file ${printable(path)} ${problem}`);
@@ -40,18 +42,17 @@ export async function recover(files: disk.Files, path: string, context: ReplayCo
   }
 }
 
-/** Replaces the file by one with a record per client. @throws KnockError `ERR_REPLAY_WRITE` */
+/** Replaces the file by one with a record per client and id. @throws KnockError `ERR_REPLAY_WRITE` */
 export async function rewrite(
   files: disk.Files,
   path: string,
-  floors: log.Floors,
-  head: log.LogHead,
+  { floors, once, ...head }: log.LogHead & { readonly floors: log.Floors; readonly once: log.Once },
 ): Promise<Recovered> {
-  const bytes = log.encodeLog(floors, head);
-  const usedSlots = floors.size;
+  const bytes = log.encodeLog(floors, head, once);
+  const usedSlots = floors.size + once.size;
   try {
     const handle = await disk.replaceFile(files, path, bytes);
-    return { ...head, handle, floors, slots: log.slotsFor(usedSlots), usedSlots };
+    return { ...head, handle, floors, once, slots: log.slotsFor(usedSlots), usedSlots };
   } catch (error) {
     throw disk.writeError(path, error);
   }

@@ -20,7 +20,7 @@ export interface ReplayContext {
   readonly warning: (message: string) => void;
 }
 
-/** Remembers the highest counter accepted per client. */
+/** Remembers the highest counter accepted per client, and for a while the knocks that have none. */
 export interface ReplayStore {
   readonly name: string;
   /** True when the state survives a restart of the process. */
@@ -29,6 +29,11 @@ export interface ReplayStore {
   open(context: ReplayContext): Promise<void>;
   /** One atomic step; resolves after the claim is durable. Never rejects. */
   claim(client: string, counter: bigint): Promise<ClaimResult>;
+  /**
+   * The same for a knock that has no counter: `id` is claimed once for this client. After `untilMs` (Unix milliseconds),
+   * when the knock itself is too old for everybody, it may be forgotten. Never rejects.
+   */
+  claimOnce(client: string, id: string, untilMs: number): Promise<ClaimResult>;
   /** The client's highest counter so far, claimed or refused for good; `null` when there is none, or it is not in memory. */
   floor(client: string): bigint | null;
   /** Releases the state's file or connection; what was claimed stays claimed. */

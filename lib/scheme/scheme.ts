@@ -78,6 +78,8 @@ export interface KnockRequest {
   readonly services: readonly string[] | null;
   /** What must be claimed in the replay store before anything opens; `null`: the scheme has no replay protection. */
   readonly counter: bigint | null;
+  /** What is claimed in place of a counter: an id of its own, which may be forgotten after a time (Unix milliseconds). */
+  readonly once?: { readonly id: string; readonly untilMs: number };
   /** Takes the client's grants for these services back instead of opening them. */
   readonly close?: true;
   /** Who the knock itself says it is for, in place of the packet's source; the packet must come from there. */

@@ -51,6 +51,10 @@ async function line({
       steps.push(`claim ${client} ${counter}`);
       return claim();
     },
+    claimOnce(client, id, untilMs) {
+      steps.push(`claim ${client} ${id} until ${untilMs}`);
+      return claim();
+    },
     floor,
     close: () => Promise.resolve(),
   };
@@ -112,6 +116,24 @@ describe('Pipeline', () => {
       'decoded',
       'authorize',
       'claim spoken alice 5',
+      `open ssh ${HERE}`,
+      `granted ssh ${HERE}`,
+    ]);
+  });
+
+  it('claims the id of a knock that has no counter, for its own client', async () => {
+    const scheme: Scheme = {
+      ...spoken(),
+      match: () => ({
+        ...{ kind: 'request', client: 'alice', services: ['ssh'], counter: null },
+        once: { id: 'c0ffee', untilMs: 1_700_000_000_000 },
+      }),
+    };
+    const { steps, push, settled } = await line({ schemes: [scheme] });
+    push(request(5));
+    await settled();
+    assert.deepEqual(steps.slice(2), [
+      'claim spoken alice c0ffee until 1700000000000',
       `open ssh ${HERE}`,
       `granted ssh ${HERE}`,
     ]);

@@ -70,6 +70,7 @@ describe('the replay log', () => {
         origin,
         refuseUntil: 0,
         floors,
+        once: new Map(),
         slots,
         usedSlots,
         state: 'sound',
