@@ -102,48 +102,13 @@ export const EVERY_STORE: readonly StoreCase[] = [
     },
   },
   {
-    title: 'claims an id once for each client, beside the counters',
-    body: async ({ fixture, ready, clock }) => {
-      const store = await ready(fixture.store);
-      const until = clock.now() + WINDOW_MS;
-      const claims = [
-        ['alice', 'one'],
-        ['alice', 'two'],
-        ['alice', 'one'],
-        ['bob', 'one'],
-        ['bob', 'one'],
-      ] as const;
-      const results = await Promise.all(claims.map(([client, id]) => store.claimOnce(client, id, until)));
-      assert.deepEqual(results, ['claimed', 'claimed', 'replayed', 'claimed', 'replayed']);
-      assert.equal(await store.claim('alice', 0n), 'claimed');
-      assert.equal(store.floor('bob'), null);
-    },
-  },
-  {
-    title: 'refuses an id until its end, closed and opened again, and whatever the wall clock does',
-    body: async ({ fixture, ready, open, clock }) => {
-      const store = await ready(fixture.store);
-      const until = clock.now() + WINDOW_MS;
-      assert.equal(await store.claimOnce('alice', 'one', until), 'claimed');
-      await store.close();
-      await open(store);
-      assert.equal(await store.claimOnce('alice', 'one', until), 'replayed');
-      clock.set(clock.now() + 3_600_000);
-      await clock.advance(WINDOW_MS / 2);
-      clock.set(until - WINDOW_MS / 2);
-      assert.equal(await store.claimOnce('alice', 'one', until), 'replayed');
-    },
-  },
-  {
     title: 'answers failed before it is opened and after it is closed',
     body: async ({ fixture, ready }) => {
       assert.equal(await fixture.store.claim('alice', 1n), 'failed');
-      assert.equal(await fixture.store.claimOnce('alice', 'one', 1), 'failed');
       const store = await ready(fixture.store);
       assert.equal(await store.claim('alice', 1n), 'claimed');
       await store.close();
       assert.equal(await store.claim('alice', 2n), 'failed');
-      assert.equal(await store.claimOnce('alice', 'one', 1), 'failed');
     },
   },
   {
@@ -160,7 +125,6 @@ export const EVERY_STORE: readonly StoreCase[] = [
     title: 'leaves no timer behind when it is closed',
     body: async ({ fixture, open, clock }) => {
       const store = await open(fixture.store);
-      await store.claimOnce('alice', 'one', clock.now());
       await store.close();
       assert.equal(clock.pending, 0);
     },
@@ -183,7 +147,6 @@ export const DURABLE_STORE: readonly StoreCase[] = [
     body: async ({ fixture, open, clock }) => {
       const store = await open(fixture.store);
       assert.equal(await store.claim('alice', 1n), 'window');
-      assert.equal(await store.claimOnce('alice', 'one', clock.now()), 'window');
       await clock.advance(WINDOW_MS - 1);
       assert.equal(await store.claim('alice', 2n), 'window');
       await clock.advance(1);
@@ -220,17 +183,14 @@ export const DURABLE_STORE: readonly StoreCase[] = [
   },
   {
     title: 'refuses after a restart what it accepted before, without a new window',
-    body: async ({ fixture, ready, open, clock }) => {
+    body: async ({ fixture, ready, open }) => {
       const store = await ready(fixture.store);
       assert.deepEqual(await inTurn(store, 'alice', [5n, 9n]), ['claimed', 'claimed']);
       assert.equal(await store.claim('bob', 3n), 'claimed');
-      const until = clock.now() + WINDOW_MS;
-      assert.equal(await store.claimOnce('bob', 'one', until), 'claimed');
       await store.close();
       const later = await open(fixture.again());
       assert.deepEqual(await inTurn(later, 'alice', [5n, 9n, 10n]), ['replayed', 'replayed', 'claimed']);
       assert.deepEqual(await inTurn(later, 'bob', [3n, 4n]), ['replayed', 'claimed']);
-      assert.equal(await later.claimOnce('bob', 'one', until), 'replayed');
     },
   },
   {

@@ -6,6 +6,7 @@ import type { ReplayContext, ReplayStore } from '../replay/store.ts';
 import type { ConformanceCase } from './case.ts';
 import { virtualClock } from './clock.ts';
 import { DURABLE_STORE, EVERY_STORE, WINDOW_MS, type StoreCase } from './store-cases.ts';
+import { DURABLE_ONCE, ONCE } from './store-once.ts';
 
 /** State that nothing was ever claimed in. */
 export interface StoreFixture {
@@ -31,7 +32,7 @@ export interface StoreSuiteOptions {
  * for (const { title, run } of storeConformance({ durable: false, make })) it(title, run);
  */
 export function storeConformance(options: StoreSuiteOptions): ConformanceCase[] {
-  const cases = options.durable ? [...EVERY_STORE, ...DURABLE_STORE] : EVERY_STORE;
+  const cases = [...EVERY_STORE, ...ONCE, ...(options.durable ? [...DURABLE_STORE, ...DURABLE_ONCE] : [])];
   return [
     {
       title: `says that it is ${options.durable ? 'durable' : 'not durable'}`,
