@@ -31,7 +31,7 @@ export interface PipelineParts {
   readonly local: LocalAddresses | null;
   readonly replay: ReplayStore;
   readonly grants: GrantManager;
-  readonly throttle: RejectThrottle;
+  readonly throttle: Pick<RejectThrottle, 'note'>;
   readonly metrics: Metrics;
   readonly granted: (grant: Grant, scheme: string) => void;
   readonly failed: (error: unknown) => void;

@@ -49,6 +49,16 @@ export class AttemptTable {
     return -1;
   }
 
+  /** As {@link AttemptTable.next}, for attempts that are not finished and whose time is over, before next() forgets them. */
+  nextLate(set: number, from: number, packet: PacketView): number {
+    for (let slot = from; slot < set + WAYS; slot += 1) {
+      const isUnderWay = this.stage(slot) > 0 && !this.isDone(slot);
+      if (isUnderWay && isSource(this.#fields, slot * FIELDS, packet) && !this.#isLive(slot, packet))
+        return slot;
+    }
+    return -1;
+  }
+
   door(slot: number): DoorId {
     return this.#fields[slot * FIELDS + DOOR] ?? 0;
   }

@@ -3,6 +3,7 @@
 
 import { TCP, type PacketView } from '../packet/view.ts';
 import { AttemptTable } from './attempts.ts';
+import { firstKnocks, type AttemptRemark, type Observer } from './remark.ts';
 import type { Match } from './scheme.ts';
 
 /** A sequence of ports that leads to a request. */
@@ -26,6 +27,7 @@ export class Doors {
   readonly #doors = new Map<number, Door>();
   readonly #openers = new Map<number, readonly number[]>();
   #lastId = 0;
+  #observer: Observer | null = null;
 
   /** Adds a door; returns the id to remove it with. */
   add(door: Door): number {
@@ -44,11 +46,17 @@ export class Doors {
     else this.#openers.delete(first);
   }
 
+  /** Tells what becomes of attempts that are not complete. */
+  observe(observer: Observer): void {
+    this.#observer = observer;
+  }
+
   /** Moves the packet's source on; returns the request of a door whose last knock this was. */
   match(packet: PacketView): Match | null {
     const key = knockKey(packet.protocol, packet.dstPort);
     const table = this.#table;
     const set = table.setOf(packet);
+    if (this.#observer !== null) this.#tellLate(set, key, packet);
     const first = table.next(set, set, packet);
     if (packet.protocol === TCP && this.#isRetransmit(set, first, packet)) return null;
     let complete: Door | null = null;
@@ -61,12 +69,17 @@ export class Doors {
         continue;
       } else if (door.keys[table.stage(slot)] === key) {
         table.advance(slot, packet);
-        if (table.stage(slot) < door.keys.length) continue;
+        if (table.stage(slot) < door.keys.length) {
+          this.#observer?.(remark('counted', door, table.stage(slot)), packet);
+          continue;
+        }
         complete = door;
         table.finish(slot);
       } else if (table.hasSeen(slot, packet)) {
         repeat = true;
+        this.#observer?.(remarkOn('repeated', door, table.stage(slot), key), packet);
       } else if (packet.dstPort >= door.scope[0] && packet.dstPort <= door.scope[1]) {
+        this.#observer?.(remarkOn('broken', door, table.stage(slot), key), packet);
         table.remove(slot);
       }
     }
@@ -78,7 +91,11 @@ export class Doors {
   #isRetransmit(set: number, first: number, packet: PacketView): boolean {
     const table = this.#table;
     for (let slot = first; slot >= 0; slot = table.next(set, slot + 1, packet)) {
-      if (table.hasSeen(slot, packet) && this.#doors.has(table.door(slot))) return true;
+      const door = this.#doors.get(table.door(slot));
+      if (door === undefined || !table.hasSeen(slot, packet)) continue;
+      const key = knockKey(packet.protocol, packet.dstPort);
+      this.#observer?.(remarkOn('repeated', door, table.stage(slot), key), packet);
+      return true;
     }
     return false;
   }
@@ -90,6 +107,7 @@ export class Doors {
       const door = this.#doors.get(id);
       if (door === undefined || door === complete || this.#isUnderWay(set, id, packet)) continue;
       this.#table.start(set, id, packet, door.timeoutMs);
+      this.#observer?.(remark('counted', door, 1), packet);
     }
   }
 
@@ -100,4 +118,29 @@ export class Doors {
     }
     return false;
   }
+
+  #tellLate(set: number, key: number, packet: PacketView): void {
+    const table = this.#table;
+    for (let slot = table.nextLate(set, set, packet); slot >= 0; slot = table.nextLate(set, slot + 1, packet)) {
+      const door = this.#doors.get(table.door(slot));
+      if (door?.keys[table.stage(slot)] === key)
+        this.#observer?.(remarkOn('late', door, table.stage(slot), key), packet);
+    }
+  }
+}
+
+/** Of a knock that came in its turn. */
+function remark(kind: 'counted', door: Door, count: number): AttemptRemark {
+  const { request, keys } = door;
+  return { kind, client: request.client ?? '', knock: count, seen: firstKnocks(count), knocks: keys.length };
+}
+
+/** Of another one: where in the sequence it belongs, if it does. */
+function remarkOn(kind: 'repeated' | 'late' | 'broken', door: Door, stage: number, key: number): AttemptRemark {
+  const { request, keys } = door;
+  const at = keys.indexOf(key, kind === 'repeated' ? 0 : stage);
+  return {
+    ...{ kind, client: request.client ?? '', knock: at < 0 ? null : at + 1 },
+    ...{ seen: firstKnocks(stage), knocks: keys.length },
+  };
 }

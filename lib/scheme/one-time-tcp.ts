@@ -2,17 +2,16 @@
 // A wrong port inside the client's range starts over, or a port scan would contain every sequence; ports outside the
 // range are other traffic. What it gives up: a spoofed SYN can spoil an attempt, and only the ports are secret.
 
-import { TCP, type PacketView } from '../packet/view.ts';
+import { TCP } from '../packet/view.ts';
 import { Doors, knockKey, type Door } from './doors.ts';
-import type { CompleteClient } from './one-time.ts';
+import type { CompleteClient, KnockMatcher } from './one-time.ts';
 import { oneTimeKnocks } from './one-time-key.ts';
-import type { Match } from './scheme.ts';
 import { isSyn } from './sequence.ts';
 import { stepWindows } from './steps.ts';
 
 /** The matcher for clients that knock with ports alone. */
-export function portKnocks(clients: readonly CompleteClient[]): (packet: PacketView) => Match | null {
-  if (clients.length === 0) return () => null;
+export function portKnocks(clients: readonly CompleteClient[]): KnockMatcher {
+  if (clients.length === 0) return { match: () => null, observe: () => undefined };
   const doors = new Doors();
   const windows = stepWindows(
     clients,
@@ -21,10 +20,15 @@ export function portKnocks(clients: readonly CompleteClient[]): (packet: PacketV
       doors.remove(id);
     },
   );
-  return (packet) => {
-    if (packet.protocol !== TCP || !isSyn(packet)) return null;
-    for (const window of windows) window.moveTo(packet);
-    return doors.match(packet);
+  return {
+    match(packet) {
+      if (packet.protocol !== TCP || !isSyn(packet)) return null;
+      for (const window of windows) window.moveTo(packet);
+      return doors.match(packet);
+    },
+    observe(observer) {
+      doors.observe(observer);
+    },
   };
 }
 

@@ -4,7 +4,9 @@
 import { sourceOf, type PacketView } from '../packet/view.ts';
 import { sameAddress, type Address } from '../address.ts';
 import { oneTimeKnocks, TAG_LENGTH } from './one-time-key.ts';
-import type { CompleteClient } from './one-time.ts';
+import type { CompleteClient, KnockMatcher } from './one-time.ts';
+import { strayTags } from './one-time-stray.ts';
+import { firstKnocks, type AttemptRemark, type Observer } from './remark.ts';
 import type { Match } from './scheme.ts';
 import { stepWindows } from './steps.ts';
 import { TagTable, type TagEntry } from './tag-table.ts';
@@ -34,7 +36,7 @@ interface ExpectedKnock {
 }
 
 /** The matcher for clients that knock with tags. */
-export function taggedKnocks(clients: readonly CompleteClient[]): (packet: PacketView) => Match | null {
+export function taggedKnocks(clients: readonly CompleteClient[]): KnockMatcher {
   const table = new TagTable<ExpectedKnock>();
   const windows = stepWindows(
     clients,
@@ -48,14 +50,25 @@ export function taggedKnocks(clients: readonly CompleteClient[]): (packet: Packe
     },
   );
 
-  return (packet) => {
-    if (packet.payloadLength !== TAG_LENGTH) return null;
-    for (const window of windows) window.moveTo(packet);
-    const knock = table.find(packet.bytes, packet.payloadStart);
-    if (knock === null) return null;
-    const client = knock.sequence.client.name;
-    if (knock.port !== packet.dstPort) return { kind: 'reject', reason: 'wrong-port', client };
-    return note(knock.sequence, knock.index, packet);
+  let observer: Observer | null = null;
+  let tellStray = (_packet: PacketView): void => undefined;
+  return {
+    match(packet) {
+      if (packet.payloadLength !== TAG_LENGTH) return null;
+      for (const window of windows) window.moveTo(packet);
+      const knock = table.find(packet.bytes, packet.payloadStart);
+      if (knock === null) {
+        tellStray(packet);
+        return null;
+      }
+      const client = knock.sequence.client.name;
+      if (knock.port !== packet.dstPort) return { kind: 'reject', reason: 'wrong-port', client };
+      return note(knock, packet, observer);
+    },
+    observe(given) {
+      observer = given;
+      tellStray = strayTags(clients, given);
+    },
   };
 }
 
@@ -72,8 +85,18 @@ function entriesOf(client: CompleteClient, step: number): TagEntry<ExpectedKnock
   }));
 }
 
-function note(sequence: Sequence, index: number, packet: PacketView): Match | null {
+function note(
+  { sequence, index }: ExpectedKnock,
+  packet: PacketView,
+  observer: Observer | null,
+): Match | null {
   const source = sourceOf(packet);
+  if (observer !== null) {
+    const late = sequence.progress.find(
+      (one) => one.deadlineMs < packet.timeMs && sameAddress(one.source, source),
+    );
+    if (late !== undefined) observer(remark('late', { sequence, index, seen: late.seen }), packet);
+  }
   sequence.progress = sequence.progress.filter(({ deadlineMs }) => deadlineMs >= packet.timeMs);
   let progress = sequence.progress.find((one) => sameAddress(one.source, source));
   if (progress === undefined) {
@@ -84,8 +107,24 @@ function note(sequence: Sequence, index: number, packet: PacketView): Match | nu
     progress = { source, deadlineMs: packet.timeMs + sequence.client.timeoutMs, seen: 0 };
     sequence.progress.push(progress);
   }
+  const before = progress.seen;
   progress.seen |= 1 << index;
-  if (progress.seen !== sequence.complete) return null;
+  const { seen } = progress;
+  if (seen !== sequence.complete) {
+    observer?.(remark(seen === before ? 'repeated' : 'counted', { sequence, index, seen }), packet);
+    return null;
+  }
   sequence.progress = sequence.progress.filter((one) => one !== progress);
   return sequence.request;
+}
+
+function remark(
+  kind: AttemptRemark['kind'],
+  { sequence, index, seen }: Pick<ExpectedKnock, 'sequence' | 'index'> & Pick<Progress, 'seen'>,
+): AttemptRemark {
+  const { name, knocks } = sequence.client;
+    return {
+    ...{ kind, client: name, knock: index + 1, knocks },
+    seen: firstKnocks(knocks).filter((knock) => (seen & (1 << (knock - 1))) !== 0),
+  };
 }

@@ -3,11 +3,12 @@
 // That a sequence works only once is the replay store's business: the step is the counter to claim.
 
 import { printable } from '../errors.ts';
-import { UDP } from '../packet/view.ts';
+import { UDP, type PacketView } from '../packet/view.ts';
 import { completeKey, STEPS_AROUND, type OneTimeKey } from './one-time-key.ts';
 import { taggedKnocks } from './one-time-udp.ts';
 import { portKnocks } from './one-time-tcp.ts';
-import type { CaptureNeed, Scheme } from './scheme.ts';
+import type { Observer } from './remark.ts';
+import type { CaptureNeed, Match, Scheme } from './scheme.ts';
 import { requireTimeout } from './timeout.ts';
 
 /** A client of the one-time scheme. */
@@ -20,6 +21,12 @@ export interface OneTimeClient extends OneTimeKey {
 export interface CompleteClient extends Required<OneTimeKey> {
   readonly name: string;
   readonly timeoutMs: number;
+}
+
+/** Recognises the knocks of one carrier. */
+export interface KnockMatcher {
+  match(packet: PacketView): Match | null;
+  observe(observer: Observer): void;
 }
 
 /**
@@ -46,7 +53,11 @@ export function oneTime(options: { readonly clients: Readonly<Record<string, One
     clients: clients.map(({ name }) => name),
     validityMs: Math.max(0, ...clients.map(({ stepSeconds }) => (2 * STEPS_AROUND + 1) * stepSeconds * 1000)),
     replayable: false,
-    match: (packet) => (packet.protocol === UDP ? udp(packet) : tcp(packet)),
+    match: (packet) => (packet.protocol === UDP ? udp.match(packet) : tcp.match(packet)),
+    observe(observer) {
+      udp.observe(observer);
+      tcp.observe(observer);
+    },
   };
 }
 

@@ -2,6 +2,7 @@
 
 import type { Prefix } from '../address.ts';
 import type { PacketView } from '../packet/view.ts';
+import type { Observer } from './remark.ts';
 
 /**
  * Why a knock was refused, whole list:
@@ -119,4 +120,6 @@ export interface Scheme {
   readonly replayable: boolean;
   /** Looks at one packet. Called for every TCP and UDP packet, so it must not allocate for those that are not its own. */
   match(packet: PacketView, history: KnockHistory): Match | null;
+  /** From now on tells what `match` does not report: knocks on their way, and packets that just missed. For explaining. */
+  observe?(observer: Observer): void;
 }

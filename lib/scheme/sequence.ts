@@ -48,6 +48,9 @@ export function sequence(options: { readonly clients: Readonly<Record<string, Se
     validityMs: 0,
     replayable: true,
     match: (packet) => (packet.protocol === TCP && !isSyn(packet) ? null : doors.match(packet)),
+    observe(observer) {
+      doors.observe(observer);
+    },
   };
 }
 

@@ -5,6 +5,7 @@
 import { ctr } from '../crypto/cipher.ts';
 import { equalBytes } from '../crypto/mac.ts';
 import { UDP, sourceOf, type PacketView } from '../packet/view.ts';
+import type { MissRemark, Observer } from './remark.ts';
 import type { KnockHistory, Match, RejectReason } from './scheme.ts';
 import { CheckBudget } from './spa-budget.ts';
 import type { KnownClient } from './spa-clients.ts';
@@ -16,6 +17,11 @@ export const PAST_MS = 120_000;
 export const FUTURE_MS = 30_000;
 
 const BAD_TAG: Match = { kind: 'reject', reason: 'bad-tag' };
+const WRONG_LENGTH: MissRemark = { kind: 'missed', reason: 'wrong-length' };
+const WRONG_HINT: MissRemark = { kind: 'missed', reason: 'wrong-hint' };
+const OTHER_HOUR: MissRemark = { kind: 'missed', reason: 'other-hour' };
+/** Of datagrams without the hint, how many tags are checked only to be able to say more of them. */
+const MOST_LOOKS = 1000;
 
 /** What the gateway knows. */
 export interface GateParts {
@@ -43,15 +49,27 @@ export class SpaGate {
   readonly #budget = new CheckBudget();
   #epoch = Number.NaN;
   #hints: readonly number[] = [];
+  #observer: Observer | null = null;
+  #looks = 0;
 
   constructor(parts: GateParts) {
     this.#parts = parts;
   }
 
+  observe(observer: Observer): void {
+    this.#observer = observer;
+  }
+
   match(packet: PacketView, history: KnockHistory): Match | null {
     if (packet.protocol !== UDP || packet.dstPort !== this.#parts.port) return null;
-    if (packet.payloadLength < format.LEAST_BYTES || packet.payloadLength > MOST_BYTES) return null;
-    if (this.#parts.hinted && !this.#hasHint(packet)) return null;
+    if (packet.payloadLength < format.LEAST_BYTES || packet.payloadLength > MOST_BYTES) {
+      this.#observer?.(WRONG_LENGTH, packet);
+      return null;
+    }
+    if (this.#parts.hinted && !this.#hasHint(packet)) {
+      this.#observer?.(this.#missOf(packet), packet);
+      return null;
+    }
     const key = this.#keyOf(packet);
     if (key === undefined) return BAD_TAG;
     const { bytes, payloadStart: start } = packet;
@@ -134,6 +152,12 @@ export class SpaGate {
       this.#hints = hintsAround(this.#parts.keys, timeMs);
     }
     return this.#hints.includes(bytes.readInt32BE(payloadStart) ^ bytes.readInt32BE(payloadStart + 4));
+  }
+
+  /** Of a datagram without the hint. */
+  #missOf(packet: PacketView): MissRemark {
+    this.#looks += 1;
+    return this.#looks <= MOST_LOOKS && this.#keyOf(packet) !== undefined ? OTHER_HOUR : WRONG_HINT;
   }
 
   #keyOf({ bytes, payloadStart: start, payloadLength }: PacketView): AccessKey | undefined {

@@ -71,6 +71,9 @@ export function spa(options: SpaOptions): Scheme {
     validityMs: PAST_MS + FUTURE_MS,
     replayable: false,
     match: (packet, history) => gate.match(packet, history),
+    observe(observer) {
+      gate.observe(observer);
+    },
   };
 }
 

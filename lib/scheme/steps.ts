@@ -8,6 +8,7 @@ export function stepWindows<C extends { readonly stepSeconds: number }, T>(
   clients: readonly C[],
   enter: (client: C, step: number) => T,
   leave: (value: T) => void,
+  around = STEPS_AROUND,
 ): StepWindow<T[]>[] {
   return [...new Set(clients.map(({ stepSeconds }) => stepSeconds))].map((stepSeconds) => {
     const members = clients.filter((client) => client.stepSeconds === stepSeconds);
@@ -17,6 +18,7 @@ export function stepWindows<C extends { readonly stepSeconds: number }, T>(
       (values) => {
         values.forEach(leave);
       },
+      around,
     );
   });
 }
@@ -30,12 +32,19 @@ export class StepWindow<T> {
   readonly #stepSeconds: number;
   readonly #enter: (step: number) => T;
   readonly #leave: (value: T) => void;
+  readonly #around: number;
 
-  constructor(stepSeconds: number, enter: (step: number) => T, leave: (value: T) => void) {
+  constructor(
+    stepSeconds: number,
+    enter: (step: number) => T,
+    leave: (value: T) => void,
+    around = STEPS_AROUND,
+  ) {
     this.#stepSeconds = stepSeconds;
     this.#stepMs = stepSeconds * 1000;
     this.#enter = enter;
     this.#leave = leave;
+    this.#around = around;
   }
 
   /**
@@ -46,8 +55,8 @@ export class StepWindow<T> {
     if (timeMs < this.#turnsMs && timeMs >= this.#turnsMs - this.#stepMs) return;
     this.#present = stepAt(timeMs, this.#stepSeconds);
     this.#turnsMs = (this.#present + 1) * this.#stepMs;
-    const first = Math.max(0, this.#present - STEPS_AROUND);
-    const last = this.#present + STEPS_AROUND;
+    const first = Math.max(0, this.#present - this.#around);
+    const last = this.#present + this.#around;
     for (const [step, value] of this.#live) {
       if (step >= first && step <= last) continue;
       this.#live.delete(step);
