@@ -73,7 +73,8 @@ async function measure(
 
 const nothing = (): Promise<void> => Promise.resolve();
 
-async function listen(path: string, knocks: number): Promise<void> {
+/** The bare pipeline. */
+export async function listen(path: string, knocks: number): Promise<void> {
   const listener = new KnockListener({
     source: captureFile(path),
     schemes: [oneTime({ clients: CLIENTS })],

@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { Bench, HEADER, type Row } from './bench.ts';
 import { connect } from './connect.ts';
 import { decode } from './decode.ts';
+import { explainBench } from './explain.ts';
 import { grant } from './grant.ts';
 import { formatMachine, machine } from './machine.ts';
 import { oneTimeBench } from './one-time.ts';
@@ -24,6 +25,7 @@ const BENCHMARKS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   replay,
   grant,
   pipeline,
+  explain: explainBench,
   'start-up': startUp,
   connect,
 };

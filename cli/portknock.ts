@@ -20,6 +20,7 @@ On the gateway
   add-client   add a client and write its profile
   reload       have the running portknockd take its configuration anew
   check        show how strong the configured knocks are
+  explain      say of a capture what the gateway would have done, and why
 
 Each command explains itself: portknock COMMAND --help
 `;
@@ -33,6 +34,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ readonly run: Run }>>> =
   'add-client': () => import('./commands/add-client.ts'),
   reload: () => import('./commands/reload.ts'),
   check: () => import('./commands/check.ts'),
+  explain: () => import('./commands/explain.ts'),
 };
 
 async function main([name, ...rest]: readonly string[]): Promise<number> {

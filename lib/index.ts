@@ -3,6 +3,14 @@
 export { KnockListener } from './listener/listener.ts';
 export { type ListenerEvents } from './listener/events.ts';
 export { type ListenerOptions, type ReloadOptions, type ServiceOptions } from './listener/options.ts';
+export { explain, type ExplainOptions } from './listener/explain.ts';
+export {
+  type ExplainedPacket,
+  type ExplainedSource,
+  type Explanation,
+  type Unfinished,
+  type Verdict,
+} from './listener/explanation.ts';
 export { Knocker, type KnockOptions, type ReachOptions } from './knocker/knocker.ts';
 export { type Knocked, type KnockerOptions } from './knocker/sender.ts';
 export {
@@ -39,6 +47,14 @@ export {
   type RejectReason,
   type Scheme,
 } from './scheme/scheme.ts';
+
+export {
+  type AttemptRemark,
+  type MissReason,
+  type MissRemark,
+  type Observer,
+  type Remark,
+} from './scheme/remark.ts';
 
 export { captureFile, type CaptureFileOptions } from './capture/file.ts';
 export { liveCapture, type LiveOptions } from './capture/live.ts';

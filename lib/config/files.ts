@@ -80,10 +80,15 @@ export async function readHostFile(path: string, most: number): Promise<HostFile
     const regular = stat.isFile();
     const bytes = regular ? await readAtMost(handle, most + 1) : Buffer.alloc(0);
     const whole = bytes.length <= most;
-    return { text: bytes.toString('utf8'), mode: stat.mode & 0o777, uid: stat.uid, regular, whole };
+    return { text: bytes.toString('utf8'), mode: permissionsOf(stat), uid: stat.uid, regular, whole };
   } finally {
     await handle.close();
   }
+}
+
+/** Where files have no such bits, they are not objected to: Windows shows all of them as open to everyone. */
+export function permissionsOf({ mode }: { readonly mode: number }): number {
+  return process.platform === 'win32' ? 0o600 : mode & 0o777;
 }
 
 async function readAtMost(handle: FileHandle, most: number): Promise<Buffer> {

@@ -8,7 +8,7 @@ import { checkServices, checkSource } from './checks.ts';
 import { clientsOf } from './clients.ts';
 import { parseConfigDocument } from './document.ts';
 import { firewallOf } from './firewall.ts';
-import { readHostFile, type ReadHostFile } from './files.ts';
+import { permissionsOf, readHostFile, type ReadHostFile } from './files.ts';
 import { ConfigError } from './problems.ts';
 import {
   SERVICE_NAME,
@@ -50,7 +50,7 @@ export async function readConfig(path: string): Promise<{ readonly text: string;
   try {
     const handle = await open(path, 'r');
     try {
-      const mode = (await handle.stat()).mode & 0o777;
+      const mode = permissionsOf(await handle.stat());
       return { mode, text: await handle.readFile('utf8') };
     } finally {
       await handle.close();

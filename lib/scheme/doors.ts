@@ -121,7 +121,11 @@ export class Doors {
 
   #tellLate(set: number, key: number, packet: PacketView): void {
     const table = this.#table;
-    for (let slot = table.nextLate(set, set, packet); slot >= 0; slot = table.nextLate(set, slot + 1, packet)) {
+    for (
+      let slot = table.nextLate(set, set, packet);
+      slot >= 0;
+      slot = table.nextLate(set, slot + 1, packet)
+    ) {
       const door = this.#doors.get(table.door(slot));
       if (door?.keys[table.stage(slot)] === key)
         this.#observer?.(remarkOn('late', door, table.stage(slot), key), packet);
@@ -136,7 +140,12 @@ function remark(kind: 'counted', door: Door, count: number): AttemptRemark {
 }
 
 /** Of another one: where in the sequence it belongs, if it does. */
-function remarkOn(kind: 'repeated' | 'late' | 'broken', door: Door, stage: number, key: number): AttemptRemark {
+function remarkOn(
+  kind: 'repeated' | 'late' | 'broken',
+  door: Door,
+  stage: number,
+  key: number,
+): AttemptRemark {
   const { request, keys } = door;
   const at = keys.indexOf(key, kind === 'repeated' ? 0 : stage);
   return {

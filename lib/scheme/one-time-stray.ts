@@ -30,9 +30,10 @@ export function strayTags(
   const windows = stepWindows(
     clients,
     (client, step) => {
-      const entries = oneTimeKnocks(client, step).map(
-        ({ tag }): TagEntry<StrayKnock> => ({ tag, value: { client, step } }),
-      );
+      const entries = oneTimeKnocks(client, step).map(({ tag }): TagEntry<StrayKnock> => ({
+        tag,
+        value: { client, step },
+      }));
       for (const entry of entries) table.add(entry);
       return entries;
     },

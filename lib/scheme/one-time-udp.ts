@@ -27,6 +27,8 @@ interface Sequence {
   readonly complete: number;
   readonly request: Match;
   progress: Progress[];
+  /** Who completed it last: what comes of it again from there is a copy. */
+  doneBy: Address | null;
 }
 
 interface ExpectedKnock {
@@ -78,6 +80,7 @@ function entriesOf(client: CompleteClient, step: number): TagEntry<ExpectedKnock
     complete: 2 ** client.knocks - 1,
     request: { kind: 'request', client: client.name, services: null, counter: BigInt(step) },
     progress: [],
+    doneBy: null,
   };
   return oneTimeKnocks(client, step).map(({ port, tag }, index) => ({
     tag,
@@ -111,10 +114,12 @@ function note(
   progress.seen |= 1 << index;
   const { seen } = progress;
   if (seen !== sequence.complete) {
-    observer?.(remark(seen === before ? 'repeated' : 'counted', { sequence, index, seen }), packet);
+    const isCopy = seen === before || (sequence.doneBy !== null && sameAddress(sequence.doneBy, source));
+    observer?.(remark(isCopy ? 'repeated' : 'counted', { sequence, index, seen }), packet);
     return null;
   }
   sequence.progress = sequence.progress.filter((one) => one !== progress);
+  sequence.doneBy = source;
   return sequence.request;
 }
 
@@ -123,7 +128,7 @@ function remark(
   { sequence, index, seen }: Pick<ExpectedKnock, 'sequence' | 'index'> & Pick<Progress, 'seen'>,
 ): AttemptRemark {
   const { name, knocks } = sequence.client;
-    return {
+  return {
     ...{ kind, client: name, knock: index + 1, knocks },
     seen: firstKnocks(knocks).filter((knock) => (seen & (1 << (knock - 1))) !== 0),
   };

@@ -34,7 +34,7 @@ const ROWS: readonly Row[] = [
   { of: /^lib\/grant\//u, ours: /^lib\/firewall\/driver\.ts$/u },
   {
     of: /^lib\/listener\//u,
-    ours: /^lib\/(grant\/|policy\/|packet\/|capture\/source\.ts|scheme\/scheme\.ts|replay\/(store|memory)\.ts|firewall\/driver\.ts)/u,
+    ours: /^lib\/(grant\/|policy\/|packet\/|capture\/source\.ts|scheme\/(scheme|remark)\.ts|replay\/(store|memory)\.ts|firewall\/driver\.ts)/u,
   },
   { of: /^lib\/knocker\//u, ours: /^lib\/(crypto|scheme|packet\/view\.ts)/u },
   { of: /^lib\/config\/assemble\.ts$/u, ours: /^lib\/(?!index\.ts|testing)/u },
