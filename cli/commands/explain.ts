@@ -40,6 +40,9 @@ export async function run(args: readonly string[]): Promise<number> {
   const [capture = ''] = line.positionals;
   const wrong = hosts.find((host) => parseAddress(host) === null);
   if (wrong !== undefined) throw new UsageError(`--host must be an IP address, not '${wrong}'`);
+  if (capture === '-' && process.stdin.isTTY) {
+    throw new UsageError('standard input is a terminal (pipe a capture into it: tcpdump -w - | ...)');
+  }
   const config = await loadConfig(file);
   for (const warning of config.warnings) tell(formatProblem(warning), 'yellow');
   // The configured source is asked what it would see, and never opened.

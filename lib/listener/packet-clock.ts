@@ -38,9 +38,11 @@ export class PacketClock implements Clock {
 
   #runDue(): void {
     const due = [...this.#timers].filter(({ dueMs }) => dueMs <= this.#elapsedMs);
-    for (const timer of due) this.#timers.delete(timer);
+    // One that runs may cancel one that has not yet.
+    for (const timer of due.toSorted((one, other) => one.dueMs - other.dueMs)) {
+      if (this.#timers.delete(timer)) timer.run();
+    }
     this.#nextMs = Number.POSITIVE_INFINITY;
     for (const { dueMs } of this.#timers) this.#nextMs = Math.min(this.#nextMs, dueMs);
-    for (const { run } of due.toSorted((one, other) => one.dueMs - other.dueMs)) run();
   }
 }

@@ -213,6 +213,15 @@ describe('explain', () => {
     );
   });
 
+  it('lets openings end when their time is over by the capture', async () => {
+    const nothing = portScene(['443/tcp']);
+    const { packets } = await tellScenes(spaScene(), nothing, spaScene({ close: true }));
+    assert.deepEqual(packets.at(-1)?.grants, []);
+    assert.equal(packets.at(-1)?.why, 'closes nothing: nothing was open');
+    const sooner = await tellScenes(spaScene(), spaScene({ close: true }));
+    assert.equal(sooner.packets.at(-1)?.why, 'closes ssh (tcp/22)');
+  });
+
   it('says by how much a clock is off, where the packet says so', async () => {
     const { packets } = await tellScenes(
       spaScene({ late: -143_000 }),
