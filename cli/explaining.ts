@@ -136,8 +136,6 @@ function summaryJson(explanation: Explanation): readonly object[] {
   ];
 }
 
-/** A savefile can say any time, also one that no date has. */
 function isoTime(timeMs: number): string {
-  const date = new Date(timeMs);
-  return Number.isNaN(date.getTime()) ? `${timeMs} ms` : date.toISOString();
+  return new Date(timeMs).toISOString();
 }

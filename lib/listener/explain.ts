@@ -58,6 +58,9 @@ export async function explain(options: ExplainOptions): Promise<Explanation> {
   const clock = new PacketClock();
   const tally = new Tally();
   const unread: Record<string, number> = {};
+  const countUnread = (why: string): void => {
+    unread[why] = (unread[why] ?? 0) + 1;
+  };
   const failures: unknown[] = [];
   const stop = new AbortController();
   const failed = (error: unknown): void => {
@@ -93,14 +96,14 @@ export async function explain(options: ExplainOptions): Promise<Explanation> {
     metrics: {
       ...noMetrics,
       packet(outcome) {
-        if (outcome !== 'decoded' && outcome !== 'duplicate') unread[outcome] = (unread[outcome] ?? 0) + 1;
+        if (outcome !== 'decoded' && outcome !== 'duplicate') countUnread(outcome);
       },
     },
     granted: (grant, scheme) => {
       findings.granted(grant, scheme);
     },
   });
-  const feed = new Feed({ pipeline, clock, findings });
+  const feed = new Feed({ pipeline, clock, findings, unread: countUnread });
   await replay.open({ clock, windowMs: 0, warning });
   await grants.start({ warning });
   try {

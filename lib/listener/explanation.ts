@@ -74,7 +74,7 @@ export interface Explanation {
   readonly packets: number;
   /** Unix milliseconds of the first and the last packet; `null` when there is none. */
   readonly timeMs: readonly [first: number, last: number] | null;
-  /** Packets that were not offered to the schemes, by why (`truncated`, `fragment`, `not-ours`...). */
+  /** Packets that were not offered to the schemes, by why (`truncated`, `fragment`, `not-ours`, `bad-time`...). */
   readonly unread: Readonly<Record<string, number>>;
   /** Packets that looked like a knock, and were too many to be told one by one. */
   readonly untold: number;

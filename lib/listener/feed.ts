@@ -13,7 +13,12 @@ interface FeedParts {
   readonly pipeline: Pipeline;
   readonly clock: PacketClock;
   readonly findings: Findings;
+  /** Told why a packet cannot be looked at. */
+  readonly unread: (why: string) => void;
 }
+
+/** About where dates end. A savefile can say any time, and at one far beyond the schemes would count steps for ever. */
+const MOST_TIME_MS = 8e15;
 
 /** The frames of a capture, in order. */
 export class Feed {
@@ -49,8 +54,12 @@ export class Feed {
 
   /** Whether a knock is to be decided now. */
   #take(...[bytes, start, captured, wire, link, timeMs]: Frame): boolean {
-    const { pipeline, clock, findings } = this.#parts;
+    const { pipeline, clock, findings, unread } = this.#parts;
     findings.number += 1;
+    if (!(Math.abs(timeMs) <= MOST_TIME_MS)) {
+      unread('bad-time');
+      return false;
+    }
     this.#first ??= timeMs;
     this.#last = timeMs;
     clock.moveTo(timeMs);

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { captureFile } from '../../lib/capture/file.ts';
 import { isKnockError } from '../../lib/errors.ts';
+import { LINK_ETHERNET } from '../../lib/packet/link.ts';
 import { explain, type ExplainOptions } from '../../lib/listener/explain.ts';
 import type { ExplainedPacket, Explanation } from '../../lib/listener/explanation.ts';
 import type { RejectReason } from '../../lib/scheme/scheme.ts';
@@ -22,7 +23,7 @@ import {
   type Scene,
 } from '../support/capture-story.ts';
 import { frame } from '../support/frames.ts';
-import { pcap, type SavedPacket } from '../support/savefile.ts';
+import { pcap, pcapng, type SavedPacket } from '../support/savefile.ts';
 import { rig } from './support.ts';
 
 const HERE = '198.51.100.20';
@@ -263,6 +264,21 @@ describe('explain', () => {
       whole.subarray(0, 10),
     ]);
     assert.deepEqual(explanation.unread, { truncated: 2, fragment: 1 });
+  });
+
+  it('counts packets of a time that cannot be, and goes on', async () => {
+    const blocks = pcapng();
+    const option = blocks.option(9, Buffer.from([0]));
+    const [knock] = await playScenes([{ src: HERE, send: fieldScene([1]) }]);
+    const bytes = Buffer.from(knock?.bytes ?? []);
+    const file = Buffer.concat([
+      ...[blocks.section(), blocks.interface(LINK_ETHERNET, { options: [option] })],
+      // Seconds.
+      ...[2n ** 63n, BigInt(START_MS / 1000)].map((stamp) => blocks.packet(bytes, { stamp })),
+    ]);
+    const { packets, explanation } = await tell([], { source: captureFile(Readable.from([file])) });
+    assert.deepEqual(explanation.unread, { 'bad-time': 1 });
+    assert.deepEqual([packets.map(lineOf), packets[0]?.number], [['counted field 1 1'], 2]);
   });
 
   it('says so for a capture without any packet', async () => {
