@@ -91,8 +91,9 @@ export class Doors {
   #isRetransmit(set: number, first: number, packet: PacketView): boolean {
     const table = this.#table;
     for (let slot = first; slot >= 0; slot = table.next(set, slot + 1, packet)) {
+      if (!table.hasSeen(slot, packet)) continue;
       const door = this.#doors.get(table.door(slot));
-      if (door === undefined || !table.hasSeen(slot, packet)) continue;
+      if (door === undefined) continue;
       const key = knockKey(packet.protocol, packet.dstPort);
       this.#observer?.(remarkOn('repeated', door, table.stage(slot), key), packet);
       return true;
