@@ -4,7 +4,7 @@
 import { formatAddress } from '../address.ts';
 import type { Grant } from '../firewall/driver.ts';
 import { TCP, destinationOf, sourceOf, type PacketView } from '../packet/view.ts';
-import type { Reject } from '../policy/throttle.ts';
+import type { Refused } from '../policy/throttle.ts';
 import type { MissRemark, Remark } from '../scheme/remark.ts';
 import type { KnockRequest, Match, Scheme } from '../scheme/scheme.ts';
 import type { ExplainedPacket } from './explanation.ts';
@@ -22,7 +22,7 @@ interface Undecided {
   readonly place: Place;
   readonly request: KnockRequest;
   readonly grants: Grant[];
-  reject: Reject | null;
+  reject: Refused | null;
 }
 
 /** What became of the packets. */
@@ -74,7 +74,7 @@ export class Findings {
   }
 
   /** Also called for what a scheme itself refused, which has been told by then. */
-  note(reject: Reject): void {
+  note(reject: Refused): void {
     const undecided = this.#of(reject.scheme);
     if (undecided !== undefined) undecided.reject = reject;
   }
@@ -168,7 +168,7 @@ function refused({
   reason,
   client,
   clockOffsetMs,
-}: Pick<Reject, 'reason' | 'client' | 'clockOffsetMs'>): Pick<
+}: Pick<Refused, 'reason' | 'client' | 'clockOffsetMs'>): Pick<
   ExplainedPacket,
   'verdict' | 'reason' | 'client' | 'clockOffsetMs' | 'why'
 > {
