@@ -8,10 +8,12 @@ import type { MissRemark, Observer } from './remark.ts';
 import { stepWindows } from './steps.ts';
 import { TagTable, type TagEntry } from './tag-table.ts';
 
-/** Steps before and after the present one: ten minutes, with steps of ten seconds. */
-const STEPS_SEARCHED = 60;
+/** Steps before and after the present one: five minutes, with steps of ten seconds. */
+const STEPS_SEARCHED = 30;
 /** Of all clients; where there are many, fewer steps of each are searched. */
 const MOST_STEPS = 20_000;
+/** A flood of junk is not searched for what it does not have. */
+const MOST_LOOKS = 10_000;
 
 interface StrayKnock {
   readonly client: CompleteClient;
@@ -42,8 +44,14 @@ export function strayTags(
     },
     Math.min(STEPS_SEARCHED, Math.max(STEPS_AROUND, share)),
   );
+  let looks = 0;
   return (packet) => {
     if (!clients.some(({ ports: [low, high] }) => packet.dstPort >= low && packet.dstPort <= high)) return;
+    looks += 1;
+    if (looks > MOST_LOOKS) {
+      observer(UNKNOWN_TAG, packet);
+      return;
+    }
     for (const window of windows) window.moveTo(packet);
     const found = table.find(packet.bytes, packet.payloadStart);
     observer(found === null ? UNKNOWN_TAG : missOf(found, packet.timeMs), packet);

@@ -29,8 +29,8 @@ describe('remarks', () => {
 
   it('search fewer steps of each client where there are many', () => {
     const rows: readonly [clients: number, steps: number, found: boolean][] = [
-      [1, 60, true],
-      [1, 61, false],
+      [1, 30, true],
+      [1, 31, false],
       [1000, 10, true],
       [1000, 11, false],
     ];
@@ -53,6 +53,17 @@ describe('remarks', () => {
         `${count} clients, ${steps} steps`,
       );
     }
+  });
+
+  it('search for the steps of ten thousand tags at most', () => {
+    const secret = Buffer.alloc(32, 'field');
+    const { scheme, remarks } = observed(oneTime({ clients: { field: { secret } } }));
+    const [first] = oneTimeKnocks({ secret }, NOW / 10_000 + 20);
+    assert.ok(first !== undefined);
+    const stray = datagram({ port: first.port, payload: first.tag });
+    for (let i = 0; i < 10_001; i += 1) scheme.match(stray, NO_HISTORY);
+    const reasons = remarks.map((remark) => (remark.kind === 'missed' ? remark.reason : remark.kind));
+    assert.deepEqual([reasons[9999], reasons[10_000]], ['other-step', 'unknown-tag']);
   });
 
   it('pass over what is not on any port of a one-time client', () => {
