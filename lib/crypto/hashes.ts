@@ -38,8 +38,17 @@ export function hashOf(name: HashName, message: Uint8Array): Buffer {
   return hash(TRAITS[name].openssl, message, 'buffer');
 }
 
-const INNER_PAD = 0x36;
-const OUTER_PAD = 0x5c;
+/** What the blocks of a key are filled up with. */
+export const INNER_PAD = 0x36;
+export const OUTER_PAD = 0x5c;
+
+/** A key as a whole block of the hash, each byte changed by `pad`. */
+export function keyBlock(name: HashName, key: Uint8Array, pad: number): Buffer {
+  const { blockBytes } = TRAITS[name];
+  const block = Buffer.alloc(blockBytes);
+  block.set(key.length > blockBytes ? hashOf(name, key) : key);
+  return Buffer.from(block.map((byte) => byte ^ pad));
+}
 
 /**
  * HMAC under one key, as two one-shot hashes over buffers that are used again: junk from strangers is held against the
@@ -58,12 +67,8 @@ export class HmacKey {
     this.#blockBytes = blockBytes;
     this.#inner = Buffer.alloc(blockBytes + mostBytes);
     this.#outer = Buffer.alloc(blockBytes + bytes);
-    const block = Buffer.alloc(blockBytes);
-    block.set(key.length > blockBytes ? hashOf(name, key) : key);
-    for (const [i, byte] of block.entries()) {
-      this.#inner[i] = byte ^ INNER_PAD;
-      this.#outer[i] = byte ^ OUTER_PAD;
-    }
+    this.#inner.set(keyBlock(name, key, INNER_PAD));
+    this.#outer.set(keyBlock(name, key, OUTER_PAD));
   }
 
   /** The HMAC of `bytes[0..end)`. @throws RangeError when that is more than the constructor was told */

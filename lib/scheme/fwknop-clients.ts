@@ -4,6 +4,8 @@
 import { parseBase64 } from '../base64.ts';
 import { parsePrefix, type Prefix } from '../address.ts';
 import { HASH_NAMES, HmacKey, hashBytes, type HashName } from '../crypto/hashes.ts';
+import { HmacSieve } from '../crypto/hmac-sieve.ts';
+import { equalBytes } from '../crypto/mac.ts';
 import { printable } from '../errors.ts';
 import {
   bareLength,
@@ -49,7 +51,7 @@ export interface KnownFwknopClient {
   readonly key: Uint8Array;
   readonly mode: EncryptionMode;
   /** `null`: it uses none. */
-  readonly hmac: HmacKey | null;
+  readonly hmac: { readonly hash: HashName; readonly key: Uint8Array } | null;
   /** Services by the ports that the client may name, `tcp/22`. */
   readonly ports: ReadonlyMap<string, KnownService>;
   readonly mayClaim: readonly Prefix[];
@@ -62,17 +64,22 @@ export interface KnownService {
   readonly to: string | null;
 }
 
-/** Clients whose packets have a MAC of so many characters. */
+/** Clients with one kind of HMAC, or without. */
 export interface ClientGroup {
+  /** 0 without HMAC. */
   readonly macCharacters: number;
   readonly clients: readonly KnownFwknopClient[];
+  /** Whose MAC it is of `bytes[0..end)`. */
+  readonly owner: (bytes: Buffer, end: number, mac: Buffer) => KnownFwknopClient | undefined;
 }
 
 export const MOST_KEY_BYTES = 32;
 export const MOST_HMAC_KEY_BYTES = 128;
+/** Of the text that a MAC covers. */
+const MOST_BYTES = PREFIX.length + MOST_CHARACTERS;
 
 /**
- * Clients by the length of their MAC, those without one last: they cost a decryption each.
+ * Clients by their HMAC, those without one last: they cost a decryption each.
  *
  * @throws TypeError, RangeError for a client that cannot be
  */
@@ -80,15 +87,31 @@ export function groupsOf(
   clients: Readonly<Record<string, FwknopClient>>,
   services: Readonly<Record<string, FwknopService>>,
 ): readonly ClientGroup[] {
-  const groups = new Map<number, KnownFwknopClient[]>();
-  for (const [name, client] of Object.entries(clients)) {
-    const known = knownClient(name, client, services);
-    const characters = known.hmac === null ? 0 : bareLength(hashBytes(known.hmac.hash));
-    groups.set(characters, [...(groups.get(characters) ?? []), known]);
+  const known = Object.entries(clients).map(([name, client]) => knownClient(name, client, services));
+  return [...HASH_NAMES, null]
+    .map((hash) =>
+      groupOf(
+        hash,
+        known.filter(({ hmac }) => (hmac?.hash ?? null) === hash),
+      ),
+    )
+    .filter(({ clients: members }) => members.length > 0);
+}
+
+function groupOf(hash: HashName | null, clients: readonly KnownFwknopClient[]): ClientGroup {
+  if (hash === null) return { macCharacters: 0, clients, owner: () => undefined };
+  const macCharacters = bareLength(hashBytes(hash));
+  const keys = clients.map(({ hmac }) => hmac?.key ?? Buffer.alloc(0));
+  // What nearly all have, and so what junk may be held against a hundred of.
+  if (hash === 'sha256') {
+    const sieve = new HmacSieve(keys, MOST_BYTES);
+    const owner: ClientGroup['owner'] = (bytes, end, mac) => clients[sieve.find(bytes, end, mac)];
+    return { macCharacters, clients, owner };
   }
-  return [...groups]
-    .map(([macCharacters, members]) => ({ macCharacters, clients: members }))
-    .sort((one, other) => other.macCharacters - one.macCharacters);
+  const macs = keys.map((key) => new HmacKey(hash, key, MOST_BYTES));
+  const owner: ClientGroup['owner'] = (bytes, end, mac) =>
+    clients[macs.findIndex((each) => equalBytes(each.of(bytes, end), mac))];
+  return { macCharacters, clients, owner };
 }
 
 function knownClient(
@@ -112,7 +135,7 @@ function knownClient(
   if (hmacKey?.equals(key) === true) throw new TypeError(`hmacKey${of} must not be its key`);
   return {
     ...{ name, key, mode: encryptionMode, nat },
-    hmac: hmacKey === null ? null : new HmacKey(hmacDigest, hmacKey, PREFIX.length + MOST_CHARACTERS),
+    hmac: hmacKey === null ? null : { hash: hmacDigest, key: hmacKey },
     ports: portsOf(of, client, services),
     mayClaim: mayClaim.map((text) => prefixOf(of, text)),
   };

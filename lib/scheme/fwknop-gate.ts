@@ -5,7 +5,7 @@
 import { formatAddress, prefixContains, sameAddress, type Address } from '../address.ts';
 import { parseBareBase64 } from '../base64.ts';
 import { HASH_NAMES, hashBytes } from '../crypto/hashes.ts';
-import { equalBytes, sha256 } from '../crypto/mac.ts';
+import { sha256 } from '../crypto/mac.ts';
 import { UDP, sourceOf, type PacketView } from '../packet/view.ts';
 import {
   bareLength,
@@ -78,7 +78,7 @@ export class FwknopGate {
     let refusal = MAC_CHARACTERS.some((mac) => isEnvelope(PREFIX.length + sent.length - mac))
       ? HMAC
       : MALFORMED;
-    for (const { macCharacters, clients } of this.#groups) {
+    for (const { macCharacters, clients, owner } of this.#groups) {
       const split = sent.length - macCharacters;
       if (!isEnvelope(PREFIX.length + split)) continue;
       const mac = parseBareBase64(sent.slice(split));
@@ -89,10 +89,7 @@ export class FwknopGate {
         if (!wasCompared) refusal = DECRYPT;
         continue;
       }
-      const client = clients.find(({ hmac }) => {
-        const ours = hmac?.of(this.#text, PREFIX.length + split);
-        return ours !== undefined && equalBytes(ours, mac);
-      });
+      const client = owner(this.#text, PREFIX.length + split, mac);
       if (client !== undefined) return openSigned(sent.slice(0, split), client);
       wasCompared = true;
     }
