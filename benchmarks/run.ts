@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { Bench, HEADER, type Row } from './bench.ts';
 import { connect } from './connect.ts';
 import { decode } from './decode.ts';
+import { fwknopBench } from './fwknop.ts';
 import { grant } from './grant.ts';
 import { formatMachine, machine } from './machine.ts';
 import { oneTimeBench } from './one-time.ts';
@@ -20,6 +21,7 @@ const BENCHMARKS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   decode,
   'one-time': oneTimeBench,
   spa: spaBench,
+  fwknop: fwknopBench,
   sequence: sequenceBench,
   replay,
   grant,

@@ -28,7 +28,10 @@ describe('portknock', function () {
 
   describe('on a command line that is wrong', () => {
     const rows: readonly [line: string, message: string][] = [
-      ['portknock', 'command is missing: send, connect, keygen, seal, init, add-client, reload, check'],
+      [
+        'portknock',
+        'command is missing: send, connect, keygen, seal, import, init, add-client, reload, check',
+      ],
       ['portknock knock', "command is not known: 'knock' (see portknock --help)"],
       ['portknock constructor', "command is not known: 'constructor' (see portknock --help)"],
       ['portknock --frobnicate', "unknown option '--frobnicate' (see portknock --help)"],

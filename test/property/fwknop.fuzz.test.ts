@@ -43,7 +43,7 @@ function signed(plain: Buffer, rng: Random): string {
 
 /** A packet of real fields, some characters of which are others. */
 function changed(plain: string, rng: Random): string {
-  const chars = [...plain];
+  const chars = Array.from(plain);
   for (let i = rng(4); i > 0; i -= 1) chars[rng(chars.length)] = String.fromCharCode(rng(128));
   return chars.join('');
 }

@@ -62,7 +62,10 @@ describe('the fields of a packet', () => {
   const malformed: readonly [what: string, text: string][] = [
     ['no user', `0123456789012345::1795257433:3.0.0:1:${MESSAGE}`],
     ['a user of 49 bytes', user('a'.repeat(49))],
-    ...[...'"/\\[]:;|=,+*?<>'].map((char): [string, string] => [`${char} in the user`, user(`a${char}b`)]),
+    ...Array.from('"/\\[]:;|=,+*?<>').map((char): [string, string] => [
+      `${char} in the user`,
+      user(`a${char}b`),
+    ]),
     ['UTF-8 in the user', user('\xc3\xa9')],
     ['a control character in the user', user('a\nb')],
     ['a padded user', `0123456789012345:YWxpY2U=:1795257433:3.0.0:1:${MESSAGE}`],

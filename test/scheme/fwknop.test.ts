@@ -161,7 +161,7 @@ describe('fwknop(), what it refuses', () => {
     text.slice(10) + formatBareBase64(new HmacKey('sha256', HMAC, 500).of(Buffer.from(text)));
   const wrapped = (plain: Uint8Array): string =>
     wrap(plain, { mode: 'cbc', key: Buffer.from(KEY), salt: Buffer.alloc(8) });
-  const padded = (text: string): Buffer => Buffer.from(`${text}`, 'latin1');
+  const padded = (text: string): Buffer => Buffer.from(text, 'latin1');
   const good = encodeFields(fieldsOf(), 'sha256').toString();
   const longer = encodeFields(fieldsOf({ user: 'alice-in-a-far-country' }), 'sha256');
   const ports = (count: number): string =>
@@ -349,11 +349,7 @@ describe('fwknop(), its options', () => {
     ],
     ['an HMAC key of 129 bytes', { hmacKey: 'k'.repeat(129) }, /got 129$/u],
     ['one key for both', { hmacKey: KEY }, /^TypeError: hmacKey of client phone must not be its key$/u],
-    [
-      'a key that is no base64',
-      { keyBase64: 'a=b' } as object,
-      /^TypeError: key of client phone must be base64$/u,
-    ],
+    ['a key that is no base64', { keyBase64: 'a=b' }, /^TypeError: key of client phone must be base64$/u],
     [
       'an unknown digest',
       { hmacDigest: 'crc32' as 'md5' },

@@ -60,7 +60,7 @@ export function gatewayOf(options: Partial<FwknopOptions> = {}): Scheme {
 
 /** A gateway whose client `phone` is {@link PHONE} but for this. */
 export function phoneOf(change: Partial<FwknopClient>): Scheme {
-  return gatewayOf({ clients: { phone: { ...PHONE, ...change } as FwknopClient } });
+  return gatewayOf({ clients: { phone: { ...PHONE, ...change } } });
 }
 
 /** The client of a vector. */
