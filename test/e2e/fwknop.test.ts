@@ -108,7 +108,7 @@ for (const backend of ['nft', 'nftables'] as const) {
       const count = grants() + 1;
       await fwknop(['-f', '5']);
       const { open_until: until, time } = await gateway.wait('grant', { count });
-      const ms = Date.parse(String(until)) - Date.parse(String(time));
+      const ms = Date.parse(String(until)) - Date.parse(time);
       assert.ok(ms > 3500 && ms <= 5000, `${ms} ms`);
       assert.equal(await connect(), 'talks');
     });

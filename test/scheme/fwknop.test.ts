@@ -226,6 +226,11 @@ describe('fwknop(), what it refuses', () => {
     // What it asks for
     ['a command', sealed({ type: 0, message: `${SOURCE},/bin/true` }), 'command-refused phone'],
     ['a forwarding', sealed({ type: 2, nat: '10.0.0.5,22' }), 'nat-refused phone 10.0.0.5:22'],
+    [
+      'a forwarding to where the service is, of a client that may not',
+      sealed({ type: 2, nat: '10.0.0.5,22', message: `${SOURCE},tcp/2222` }),
+      'nat-refused phone 10.0.0.5:22',
+    ],
     ['another port', sealed({ message: `${SOURCE},tcp/23` }), 'port-refused phone tcp/23'],
     ['another protocol', sealed({ message: `${SOURCE},udp/22` }), 'port-refused phone udp/22'],
     [
