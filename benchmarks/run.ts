@@ -8,6 +8,7 @@ import { Bench, HEADER, type Row } from './bench.ts';
 import { connect } from './connect.ts';
 import { decode } from './decode.ts';
 import { explainBench } from './explain.ts';
+import { fwknopBench } from './fwknop.ts';
 import { grant } from './grant.ts';
 import { formatMachine, machine } from './machine.ts';
 import { oneTimeBench } from './one-time.ts';
@@ -21,6 +22,7 @@ const BENCHMARKS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   decode,
   'one-time': oneTimeBench,
   spa: spaBench,
+  fwknop: fwknopBench,
   sequence: sequenceBench,
   replay,
   grant,

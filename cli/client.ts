@@ -87,7 +87,7 @@ function withSource<T>(make: () => T): T {
 }
 
 function stateOf(profile: Profile): FileState | null {
-  if (profile.scheme === 'sequence') return null;
+  if (profile.scheme === 'sequence' || profile.scheme === 'fwknop') return null;
   return fileState(profile, (message) => {
     tell(`portknock: ${message}`, 'yellow');
   });

@@ -14,6 +14,7 @@ On a client
   connect      knock and become the connection: ssh's ProxyCommand
   keygen       make a key pair, or a secret
   seal         put a profile under a password
+  import       make a profile of a stanza of fwknop's client
 
 On the gateway
   init         write a new gateway configuration
@@ -30,6 +31,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ readonly run: Run }>>> =
   connect: () => import('./commands/connect.ts'),
   keygen: () => import('./commands/keygen.ts'),
   seal: () => import('./commands/seal.ts'),
+  import: () => import('./commands/import.ts'),
   init: () => import('./commands/init.ts'),
   'add-client': () => import('./commands/add-client.ts'),
   reload: () => import('./commands/reload.ts'),

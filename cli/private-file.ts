@@ -1,7 +1,7 @@
 // Files with secrets in them, for the client: read only when nobody else can, and replaced in one step.
 
 import { randomBytes } from 'node:crypto';
-import { open, realpath, rename, rm } from 'node:fs/promises';
+import { open, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { KnockError, messageOf, printable, systemCode, type KnockErrorCode } from '../lib/knocker.ts';
 
@@ -40,6 +40,26 @@ export async function readPrivate({ path, what, code }: PrivateFile): Promise<st
     throw new KnockError(code, `${what} cannot be read: ${shown}: ${reasonOf(cause)} (check the path)`, {
       cause,
     });
+  }
+}
+
+/** Writes a file that must not exist yet, mode 0600. @throws KnockError `ERR_EXISTS`, `ERR_WRITE` */
+export async function writeNew(path: string, text: string): Promise<void> {
+  try {
+    await writeFile(path, text, { flag: 'wx', mode: 0o600, flush: true });
+  } catch (cause) {
+    const shown = printable(path, 1000);
+    if (systemCode(cause) === 'EEXIST') {
+      const advice = 'nothing was overwritten; remove it first if you mean it';
+      throw new KnockError('ERR_EXISTS', `file exists already: ${shown} (${advice})`, { cause });
+    }
+    throw new KnockError(
+      'ERR_WRITE',
+      `file cannot be written: ${shown}: ${reasonOf(cause)} (check the path)`,
+      {
+        cause,
+      },
+    );
   }
 }
 

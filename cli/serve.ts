@@ -107,9 +107,9 @@ function report(listener: KnockListener, format: 'text' | 'json', log: EventLog)
   listener.on('close', ({ grant, reason }) => {
     log('close', { id: grant.id, reason });
   });
-  listener.on('reject', ({ reason, source, scheme, client, count, clockOffsetMs }) => {
+  listener.on('reject', ({ reason, source, scheme, client, count, clockOffsetMs, detail }) => {
     const clock = clockOffsetMs === undefined ? {} : clockFact(clockOffsetMs, format);
-    log('reject', { reason, source, scheme, client, count, ...clock });
+    log('reject', { reason, source, scheme, client, count, detail, ...clock });
   });
   listener.on('warning', ({ message }) => {
     log('warning', { message });

@@ -24,6 +24,7 @@ export { openSealed, sealProfile } from './knocker/sealed.ts';
 export {
   formatProfile,
   parseProfile,
+  type FwknopProfile,
   type OneTimeProfile,
   type Profile,
   type SequenceProfile,
@@ -31,6 +32,10 @@ export {
 } from './knocker/profile.ts';
 export { type KnockState } from './knocker/ledger.ts';
 
+export { fwknop, type FwknopOptions } from './scheme/fwknop.ts';
+export { type FwknopClient, type FwknopService } from './scheme/fwknop-clients.ts';
+export { type EncryptionMode } from './scheme/fwknop-cipher.ts';
+export { type HashName } from './crypto/hashes.ts';
 export { oneTime, type OneTimeClient } from './scheme/one-time.ts';
 export { oneTimeKnocks, type OneTimeKey, type OneTimeKnock } from './scheme/one-time-key.ts';
 export { type Digest } from './crypto/mac.ts';

@@ -15,11 +15,13 @@ export { isSealed, openSealed, sealProfile } from './knocker/sealed.ts';
 export {
   formatProfile,
   parseProfile,
+  type FwknopProfile,
   type OneTimeProfile,
   type Profile,
   type SequenceProfile,
   type SpaProfile,
 } from './knocker/profile.ts';
+export { profileOfFwknoprc, type FwknopStanza } from './knocker/fwknoprc.ts';
 export { type KnockState } from './knocker/ledger.ts';
 export { type KnockPort } from './scheme/sequence.ts';
 export { systemClock, type Clock } from './clock.ts';

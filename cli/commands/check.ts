@@ -43,5 +43,7 @@ function kindOf(client: ClientConfig): string {
       return `one-time over ${client.key.carrier}`;
     case 'sequence':
       return 'sequence';
+    case 'fwknop':
+      return client.key.hmacKey === null ? 'fwknop, no HMAC' : 'fwknop';
   }
 }

@@ -16,6 +16,7 @@ import type { ClientAccess } from '../policy/access.ts';
 import { createReplayFile, fileReplay } from '../replay/file.ts';
 import { memoryReplay } from '../replay/memory.ts';
 import type { ReplayStore } from '../replay/store.ts';
+import { fwknop } from '../scheme/fwknop.ts';
 import { oneTime } from '../scheme/one-time.ts';
 import type { Scheme } from '../scheme/scheme.ts';
 import { sequence } from '../scheme/sequence.ts';
@@ -126,7 +127,7 @@ function schemesOf(config: GatewayConfig): readonly Scheme[] {
   const { clients } = config;
   const hashed = clients.filter((client) => client.scheme === 'one-time');
   const plain = clients.filter((client) => client.scheme === 'sequence');
-  const schemes: Scheme[] = [...spaOf(config)];
+  const schemes: Scheme[] = [...spaOf(config), ...fwknopOf(config)];
   if (hashed.length > 0) {
     schemes.push(oneTime({ clients: Object.fromEntries(hashed.map(({ name, key }) => [name, key])) }));
   }
@@ -146,4 +147,13 @@ function spaOf({
   if (single.length === 0 || gateway === null) return [];
   const keys = Object.fromEntries(single.map(({ name, key }) => [name, key]));
   return [spa({ gateway, accessKeys, port, services: Object.keys(services), clients: keys })];
+}
+
+function fwknopOf({ clients, knockPort: port, services }: GatewayConfig): readonly Scheme[] {
+  const theirs = clients.filter((client) => client.scheme === 'fwknop');
+  if (theirs.length === 0) return [];
+  const keys = Object.fromEntries(
+    theirs.map(({ name, key, services: allowed }) => [name, { ...key, services: allowed }]),
+  );
+  return [fwknop({ port, services, clients: keys })];
 }

@@ -59,7 +59,7 @@ export function unknownService(name: string, known: readonly string[]): string |
 
 /** How strong a client's knocks are, and what is to be said about them. */
 export function checkStrength(section: Section, client: ClientConfig): void {
-  if (client.scheme === 'spa') return;
+  if (client.scheme === 'spa' || client.scheme === 'fwknop') return;
   if (client.scheme === 'sequence') {
     const problem = sequenceProblem(client.sequence);
     if (problem?.level === 'error') section.error('sequence', `${problem.message} (mix the ports)`);
@@ -95,13 +95,13 @@ export function bitsOf(
   return 'scheme' in client ? sequenceBits(client.sequence) : oneTimeBits(client);
 }
 
-/** A bound socket sees UDP on its own ports and nothing else. SPA knocks come to one port for all clients. */
+/** A bound socket sees UDP on its own ports and nothing else. SPA's and fwknop's knocks come to one port for all. */
 export function checkSocketSees(
   section: Section,
   client: ClientConfig,
   [low, high]: SocketAddress['ports'],
 ): void {
-  if (client.scheme === 'spa') return;
+  if (client.scheme === 'spa' || client.scheme === 'fwknop') return;
   const bound = low === high ? `${low}` : `${low}-${high}`;
   if (client.scheme === 'one-time') {
     const [first, last] = client.key.ports;
@@ -120,4 +120,23 @@ export function checkSocketSees(
     if (!seen)
       section.error('sequence', `${port}/${protocol} is not seen by socket ${bound} (use interface)`, index);
   }
+}
+
+/** The one port of single-packet knocks must be among the bound ones. */
+export function checkKnockPort(
+  root: Section,
+  settings: Settings | null,
+  source: GatewayConfig['source'] | null,
+  whose: 'SPA' | 'fwknop',
+): void {
+  if (settings === null || source?.kind !== 'socket') return;
+  const { knock_port: port } = settings;
+  const [low, high] = source.ports;
+  if (port >= low && port <= high) return;
+  const key = root.has('knock_port') ? 'knock_port' : 'socket';
+  const bound = low === high ? `${low}` : `${low}-${high}`;
+  root.error(
+    key,
+    `knock_port ${port} is not within socket ${bound}: ${whose} knocks come there (write knock_port: ${low})`,
+  );
 }

@@ -1,8 +1,23 @@
 // The keys of a client in portknockd.yaml, scheme by scheme (design.md section 3, "Gateway").
 
 import * as v from 'valibot';
+import { parsePrefix } from '../address.ts';
+import { HASH_NAMES } from '../crypto/hashes.ts';
+import { ENCRYPTION_MODES } from '../scheme/fwknop-cipher.ts';
+import { parseAccessPort } from '../scheme/fwknop-message.ts';
 import { BINDS, SPA_DEFAULTS } from './schema.ts';
-import { duration, knockPort, list, oneOf, path, portRange, secretText, value, whole } from './values.ts';
+import {
+  duration,
+  knockPort,
+  list,
+  oneOf,
+  oneOrMore,
+  path,
+  portRange,
+  secretText,
+  value,
+  whole,
+} from './values.ts';
 
 const sequenceTimeout = v.optional(
   duration('sequence_timeout', { lowMs: 100, highMs: 300_000, stepMs: 1 }),
@@ -52,15 +67,47 @@ const sequenceSchema = v.object({
   services: serviceNames,
 });
 
-/** Clients by their scheme. */
-export const clientSchemas = { spa: spaSchema, 'one-time': oneTimeSchema, sequence: sequenceSchema } as const;
+/** What an access.conf of fwknopd says, by names of ours; a passphrase is text as it is. */
+const fwknopSchema = v.object({
+  scheme: v.literal('fwknop'),
+  key: v.optional(passphrase('key')),
+  key_base64: v.optional(secretText('key_base64')),
+  key_file: v.optional(path('key_file')),
+  hmac_key: v.optional(passphrase('hmac_key')),
+  hmac_key_base64: v.optional(secretText('hmac_key_base64')),
+  hmac_key_file: v.optional(path('hmac_key_file')),
+  hmac: v.optional(
+    value('hmac must be none', 'or give it an hmac_key_base64', (input) => (input === 'none' ? input : null)),
+  ),
+  hmac_digest: v.optional(oneOf('hmac_digest', HASH_NAMES), 'sha256'),
+  encryption_mode: v.optional(oneOf('encryption_mode', ENCRYPTION_MODES), 'cbc'),
+  may_claim: v.optional(
+    oneOrMore(value('may_claim must be an address or a prefix', 'as in 203.0.113.0/24', parseClaim), {
+      name: 'may_claim',
+      most: 64,
+      advice: 'as in [203.0.113.0/24]',
+    }),
+  ),
+  ports: v.optional(
+    value('ports must name services by the ports that knocks ask for', 'as in { tcp/2222: ssh }', parsePorts),
+    {},
+  ),
+  nat: v.optional(oneOf('nat', [true, false]), false),
+  services: serviceNames,
+});
 
-/** Schemes that the design has and this version has not. */
-export const LATER_SCHEMES: readonly unknown[] = ['fwknop'];
+/** Clients by their scheme. */
+export const clientSchemas = {
+  spa: spaSchema,
+  'one-time': oneTimeSchema,
+  sequence: sequenceSchema,
+  fwknop: fwknopSchema,
+} as const;
 
 export type SpaEntry = v.InferOutput<typeof spaSchema>;
 export type OneTimeEntry = v.InferOutput<typeof oneTimeSchema>;
 export type SequenceEntry = v.InferOutput<typeof sequenceSchema>;
+export type FwknopEntry = v.InferOutput<typeof fwknopSchema>;
 
 /** `[24, 56]`. */
 function parseWidest(input: unknown): readonly [ipv4: number, ipv6: number] | null {
@@ -71,4 +118,20 @@ function parseWidest(input: unknown): readonly [ipv4: number, ipv6: number] | nu
 
 function isLength(input: unknown, longest: number): input is number {
   return typeof input === 'number' && Number.isInteger(input) && input >= 1 && input <= longest;
+}
+
+function passphrase(name: string) {
+  return v.string(`${name} must be text (quote it, or keep it as base64 in a file of its own)`);
+}
+
+function parseClaim(input: unknown): string | null {
+  return typeof input === 'string' && parsePrefix(input) !== null ? input : null;
+}
+
+/** `{ tcp/2222: ssh }`. */
+function parsePorts(input: unknown): Readonly<Record<string, string>> | null {
+  if (typeof input !== 'object' || input === null || Array.isArray(input)) return null;
+  const entries = Object.entries(input as Readonly<Record<string, unknown>>);
+  const isFit = entries.every(([port, name]) => parseAccessPort(port) !== null && typeof name === 'string');
+  return isFit ? (Object.fromEntries(entries) as Record<string, string>) : null;
 }

@@ -6,7 +6,7 @@ import { parseSshPublicKey, sshKeyType } from '../crypto/ssh-key.ts';
 import { serviceIdOf, SPA_KEY_BYTES } from '../scheme/spa-keys.ts';
 import { clientSchemas } from './client-schemas.ts';
 import type { KeyOwners } from './owners.ts';
-import type { GatewayConfig, Settings, SpaClientConfig } from './schema.ts';
+import type { SpaClientConfig } from './schema.ts';
 import type { Section } from './section.ts';
 import { SECRET_COMMAND, secretOf, type SecretContext } from './secrets.ts';
 
@@ -92,11 +92,7 @@ export function publicKeyProblem(text: string): string {
 }
 
 /** What the gateway must have once there is a client of this scheme. */
-export function checkSpaGateway(
-  root: Section,
-  settings: Settings | null,
-  source: GatewayConfig['source'] | null,
-): void {
+export function checkSpaGateway(root: Section): void {
   if (!root.has('gateway')) {
     root.error(null, 'gateway is missing: SPA clients name it in their knocks (add gateway: gw.example)');
   }
@@ -106,16 +102,6 @@ export function checkSpaGateway(
     root.error(null, `access_key_file is missing: SPA clients need it (${advice})`);
   }
   checkServiceIds(root);
-  if (settings === null || source?.kind !== 'socket') return;
-  const { knock_port: port } = settings;
-  const [low, high] = source.ports;
-  if (port >= low && port <= high) return;
-  const key = root.has('knock_port') ? 'knock_port' : 'socket';
-  const bound = low === high ? `${low}` : `${low}-${high}`;
-  root.error(
-    key,
-    `knock_port ${port} is not within socket ${bound}: SPA knocks come there (write knock_port: ${low})`,
-  );
 }
 
 /** A knock names services by four bytes each. */

@@ -3,8 +3,16 @@
 import { printable } from '../errors.ts';
 import type { KnockPort } from '../scheme/sequence.ts';
 import { authorizedClients } from './authorized-keys.ts';
-import { bitsOf, checkNames, checkSocketSees, checkStrength, checkTogether } from './checks.ts';
-import { clientSchemas, LATER_SCHEMES, type OneTimeEntry, type SequenceEntry } from './client-schemas.ts';
+import {
+  bitsOf,
+  checkKnockPort,
+  checkNames,
+  checkSocketSees,
+  checkStrength,
+  checkTogether,
+} from './checks.ts';
+import { clientSchemas, type OneTimeEntry, type SequenceEntry } from './client-schemas.ts';
+import { fwknopClient } from './clients-fwknop.ts';
 import { checkSpaGateway, spaClient } from './clients-spa.ts';
 import { KeyOwners } from './owners.ts';
 import { CLIENT_NAME, NAME_RULE, type ClientConfig, type GatewayConfig, type Settings } from './schema.ts';
@@ -25,7 +33,7 @@ interface KeyContext {
   readonly secrets: SecretContext;
 }
 
-const SCHEMES = 'spa, one-time or sequence';
+const SCHEMES = 'spa, one-time, sequence or fwknop';
 
 /** The clients without problems; the others are reported. */
 export async function clientsOf(root: Section, context: ClientsContext): Promise<readonly ClientConfig[]> {
@@ -48,7 +56,10 @@ export async function clientsOf(root: Section, context: ClientsContext): Promise
   const taken = new Set(root.names('clients'));
   clients.push(...(await authorizedClients(root, { files: secrets, serviceNames, owners, taken })));
   const hasSpa = sections.some(([, section]) => section.value('scheme') === 'spa');
-  if (hasSpa || root.has('authorized_keys')) checkSpaGateway(root, settings, source);
+  const needsSpa = hasSpa || root.has('authorized_keys');
+  const hasFwknop = sections.some(([, section]) => section.value('scheme') === 'fwknop');
+  if (needsSpa) checkSpaGateway(root);
+  if (needsSpa || hasFwknop) checkKnockPort(root, settings, source, needsSpa ? 'SPA' : 'fwknop');
   if (root.isEmpty('clients') && clients.length === 0) {
     root.warning('clients', 'clients is empty: nobody can knock (portknock add-client adds one)');
   }
@@ -58,6 +69,7 @@ export async function clientsOf(root: Section, context: ClientsContext): Promise
 async function clientOf(name: string, section: Section, context: KeyContext): Promise<ClientConfig | null> {
   const scheme = section.value('scheme');
   if (scheme === 'spa') return spaClient(name, section, context);
+  if (scheme === 'fwknop') return fwknopClient(name, section, context);
   if (scheme === 'one-time') {
     section.refuseStrangers(Object.keys(clientSchemas[scheme].entries));
     const secret = await secretOf(section, { key: 'secret', bytes: [16, 64] }, context.secrets);
@@ -95,16 +107,9 @@ function sequenceClient(name: string, entry: SequenceEntry): ClientConfig {
 
 function schemeProblem(section: Section, scheme: unknown): string {
   if (!section.has('scheme')) return `scheme is missing (add scheme: ${SCHEMES})`;
-  if (isText(scheme) && LATER_SCHEMES.includes(scheme)) {
-    return `scheme ${scheme} is not in this version yet (use ${SCHEMES})`;
-  }
   return `scheme is not known: ${printable(JSON.stringify(scheme), 60)} (use ${SCHEMES})`;
 }
 
 function unique(names: readonly string[]): readonly string[] {
   return [...new Set(names)];
-}
-
-function isText(value: unknown): value is string {
-  return typeof value === 'string';
 }

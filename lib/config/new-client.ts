@@ -68,6 +68,8 @@ export function profileOf(config: GatewayConfig, name: string, host: string): Pr
       return { ...base, scheme: 'one-time', ...oneTimeFields(client) };
     case 'sequence':
       return { ...base, scheme: 'sequence', sequence: client.sequence };
+    case 'fwknop':
+      return { ...base, scheme: 'fwknop', ...fwknopFields(config, client) };
   }
 }
 
@@ -82,6 +84,15 @@ function spaFields(config: GatewayConfig, { key, bind }: ClientConfig & { scheme
 function oneTimeFields({ key }: ClientConfig & { scheme: 'one-time' }) {
   const { secret, digest, knocks, ports, stepSeconds: step, carrier } = key;
   return { secret, digest, knocks, ports, step, carrier };
+}
+
+function fwknopFields(
+  { knockPort: port }: GatewayConfig,
+  { name, key }: ClientConfig & { scheme: 'fwknop' },
+) {
+  const { encryptionMode, hmacDigest } = key;
+  const own = { user: name, key: key.key, hmacKey: key.hmacKey, encryptionMode, hmacDigest };
+  return { port, ...own, digest: 'sha256', source: 'observed', timeoutSeconds: null } as const;
 }
 
 /** Written anew: of what was given only the key and the comment get into the file. */

@@ -4,6 +4,7 @@
 import { isIP } from 'node:net';
 import * as v from 'valibot';
 import type { ClientAccess } from '../policy/access.ts';
+import type { FwknopClient } from '../scheme/fwknop-clients.ts';
 import type { OneTimeClient } from '../scheme/one-time.ts';
 import type { KnockPort } from '../scheme/sequence.ts';
 import type { SpaClient } from '../scheme/spa-clients.ts';
@@ -72,7 +73,21 @@ export type ClientConfig = {
       Pick<ClientAccess, 'expiresAt'>)
   | { readonly scheme: 'one-time'; readonly key: Required<OneTimeClient> }
   | { readonly scheme: 'sequence'; readonly sequence: readonly KnockPort[]; readonly timeoutMs: number }
+  | { readonly scheme: 'fwknop'; readonly key: FwknopKey }
 );
+
+/** A client of fwknop: keys as bytes, and every default filled in. */
+export interface FwknopKey extends Required<
+  Pick<FwknopClient, 'hmacDigest' | 'encryptionMode' | 'ports' | 'mayClaim' | 'nat'>
+> {
+  /** 1 to 32 bytes. */
+  readonly key: Uint8Array;
+  /** 1 to 128 bytes; `null`: it uses none. */
+  readonly hmacKey: Uint8Array | null;
+}
+
+/** A client that knocks with the real fwknop. */
+export type FwknopClientConfig = Extract<ClientConfig, { scheme: 'fwknop' }>;
 
 /** A client that knocks with single packets. */
 export type SpaClientConfig = Extract<ClientConfig, { scheme: 'spa' }>;

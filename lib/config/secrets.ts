@@ -8,7 +8,9 @@ import type { Section } from './section.ts';
 
 export interface SecretPlace {
   /** `secret` for the keys `secret` and `secret_file`. */
-  readonly key: 'secret' | 'access_key';
+  readonly key: 'secret' | 'access_key' | 'key_base64' | 'hmac_key_base64';
+  /** The name of its file's key where it is another. */
+  readonly file?: 'key_file' | 'hmac_key_file';
   readonly bytes: readonly [least: number, most: number];
   /** Whether a list of them may stand there. */
   readonly list?: boolean;
@@ -39,9 +41,10 @@ export async function secretsOf(
   place: SecretPlace,
   context: SecretContext,
 ): Promise<readonly Buffer[]> {
-  const inline = place.key;
-  if (section.has(inline) && section.has(`${inline}_file`)) {
-    section.error(inline, `${inline} and ${inline}_file are both given (keep one)`);
+  const { key: inline } = place;
+  const file: string = place.file ?? `${inline}_file`;
+  if (section.has(inline) && section.has(file)) {
+    section.error(inline, `${inline} and ${file} are both given (keep one)`);
     return [];
   }
   const value = section.value(keyOf(section, place));
@@ -65,6 +68,7 @@ interface Stated extends SecretPlace {
 
 async function oneSecret(section: Section, stated: Stated, context: SecretContext): Promise<Buffer | null> {
   const { key: inline, value, index } = stated;
+  const file: string = stated.file ?? `${inline}_file`;
   const key = keyOf(section, stated);
   if (key !== inline) {
     if (value === '') return null;
@@ -72,15 +76,24 @@ async function oneSecret(section: Section, stated: Stated, context: SecretContex
     const file = await textOfFile(section, place, context);
     return file === null ? null : decoded(section, stated, file.text.trim());
   }
-  if (context.exposed) {
-    const advice = `chmod 600 ${printable(context.file)}, or move it into a ${inline}_file`;
-    section.error(key, `${key} stands in a file that others can read (${advice})`, index);
-  }
+  checkExposed(section, { key, file, index }, context);
   return decoded(section, stated, value);
 }
 
-function keyOf(section: Section, { key }: SecretPlace): string {
-  return section.has(`${key}_file`) ? `${key}_file` : key;
+/** A secret in the configuration itself, which others may be able to read. */
+export function checkExposed(
+  section: Section,
+  { key, file, index }: { readonly key: string; readonly file: string; readonly index?: number | undefined },
+  context: SecretContext,
+): void {
+  if (!context.exposed) return;
+  const advice = `chmod 600 ${printable(context.file)}, or move it into a ${file}`;
+  section.error(key, `${key} stands in a file that others can read (${advice})`, index);
+}
+
+function keyOf(section: Section, { key, file }: SecretPlace): string {
+  const other: string = file ?? `${key}_file`;
+  return section.has(other) ? other : key;
 }
 
 function decoded(section: Section, stated: Stated, text: string): Buffer | null {

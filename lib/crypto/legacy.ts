@@ -23,6 +23,9 @@ interface ForgeCipher {
 }
 
 interface Forge {
+  readonly md: {
+    readonly md5: { create(): { update(bytes: string): void; digest(): ForgeBytes } };
+  };
   readonly hmac: {
     create(): {
       start(digest: 'md5', key: string): void;
@@ -66,6 +69,13 @@ export interface GcmInput {
 const GCM_TAG_BYTES = 16;
 
 const require = createRequire(import.meta.url);
+
+/** MD5 (RFC 1321) of `message`. */
+export function md5(message: Uint8Array): Buffer {
+  const digest = forge().md.md5.create();
+  digest.update(binary(message));
+  return bytesOf(digest.digest());
+}
 
 /** HMAC-MD5 (RFC 2104) of `message`. */
 export function hmacMd5(key: Uint8Array, message: Uint8Array): Buffer {

@@ -2,12 +2,13 @@
 
 import type { Agent } from 'node:http';
 import type { Socket } from 'node:net';
-import { parsePrefix, type Prefix } from '../address.ts';
+import { isWholeAddress, parsePrefix, type Prefix } from '../address.ts';
 import { systemClock, type Clock } from '../clock.ts';
 import { isKnockError, KnockError, printable } from '../errors.ts';
 import { knockAgent } from './agent.ts';
 import { LONGEST_WAIT_MS, notOpen, refuseAhead } from './failures.ts';
 import { memoryState } from './ledger.ts';
+import { fwknopSender } from './fwknop-sender.ts';
 import { oneTimeSender } from './one-time-sender.ts';
 import type { Profile } from './profile.ts';
 import { hangUp, reach } from './reach.ts';
@@ -228,6 +229,8 @@ function senderOf(
       return oneTimeSender(profile, { state, clock, delayMs });
     case 'sequence':
       return sequenceSender(profile, { clock, delayMs });
+    case 'fwknop':
+      return fwknopSender(profile, { clock, claim });
   }
 }
 
@@ -236,6 +239,9 @@ function claimOf({ scheme }: Profile, source: string | undefined): Prefix | null
   const claim = parsePrefix(source);
   if (claim === null)
     throw new TypeError(`source must be an address or a prefix, got '${printable(source)}'`);
-  if (scheme !== 'spa') throw new TypeError(`source needs a profile of scheme spa, got ${scheme}`);
-  return claim;
+  if (scheme === 'spa') return claim;
+  if (scheme !== 'fwknop')
+    throw new TypeError(`source needs a profile of scheme spa or fwknop, got ${scheme}`);
+  if (claim.address.family === 4 && isWholeAddress(claim)) return claim;
+  throw new TypeError(`source must be an IPv4 address in a knock of fwknop, got '${printable(source)}'`);
 }

@@ -2,6 +2,7 @@
 // secret: no message here ever repeats a value of it.
 
 import { isIP } from 'node:net';
+import { parseBase64 } from '../base64.ts';
 import { KnockError, printable } from '../errors.ts';
 
 export type Fields = Readonly<Record<string, unknown>>;
@@ -50,6 +51,18 @@ export function whole(name: string, value: unknown, low: number, high: number): 
     refuse(`${name} must be a whole number from ${low} to ${high}`);
   }
   return value;
+}
+
+/** The bytes of a secret, which stands there as base64. */
+export function secretOf(name: string, text: unknown, [least, most]: readonly [number, number]): Uint8Array {
+  const secret = typeof text === 'string' ? parseBase64(text) : null;
+  if (secret !== null && secret.length >= least && secret.length <= most) return secret;
+  return refuse(`${name} must be base64 of ${least === most ? `${least}` : `${least} to ${most}`} bytes`);
+}
+
+/** How {@link secretOf} reads it. */
+export function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('base64');
 }
 
 function isFields(value: unknown): value is Fields {

@@ -1,10 +1,20 @@
 // A client's profile: whom to knock at and with what, as JSON text. What a value may be is in profile-fields.ts.
 
-import { parseBase64 } from '../base64.ts';
 import { printable } from '../errors.ts';
 import { parseSshPublicKey } from '../crypto/ssh-key.ts';
 import { parseKnockPort, type KnockPort } from '../scheme/sequence.ts';
-import { fieldsOf, hostOf, nameOf, refuse, servicesOf, whole, type Fields } from './profile-fields.ts';
+import {
+  base64,
+  fieldsOf,
+  hostOf,
+  nameOf,
+  refuse,
+  secretOf,
+  servicesOf,
+  whole,
+  type Fields,
+} from './profile-fields.ts';
+import { FWKNOP_KEYS, fwknopJson, fwknopOf, type FwknopFields } from './profile-fwknop.ts';
 
 interface ProfileBase {
   /** The gateway: a host name or an address. */
@@ -51,14 +61,20 @@ export interface SequenceProfile extends ProfileBase {
   readonly sequence: readonly KnockPort[];
 }
 
+/** The profile of a client that knocks at a real fwknopd, or at a gateway with clients of scheme fwknop. */
+export interface FwknopProfile extends ProfileBase, FwknopFields {
+  readonly scheme: 'fwknop';
+}
+
 /** What a client knows of one gateway. */
-export type Profile = SpaProfile | OneTimeProfile | SequenceProfile;
+export type Profile = SpaProfile | OneTimeProfile | SequenceProfile | FwknopProfile;
 
 const COMMON = ['portknock', 'host', 'client', 'scheme', 'services'];
 const OWN: Readonly<Record<string, readonly string[]>> = {
   spa: ['gateway', 'port', 'access_key', 'bind'],
   'one-time': ['secret', 'digest', 'knocks', 'ports', 'step', 'carrier'],
   sequence: ['sequence'],
+  fwknop: FWKNOP_KEYS,
 };
 
 /**
@@ -75,7 +91,7 @@ export function parseProfile(text: string): Profile {
   if (fields.portknock !== 1) refuse('portknock must be 1, the version of the format');
   const scheme = fields.scheme;
   const own = typeof scheme === 'string' && Object.hasOwn(OWN, scheme) ? OWN[scheme] : undefined;
-  if (own === undefined) refuse('scheme must be spa, one-time or sequence');
+  if (own === undefined) refuse('scheme must be spa, one-time, sequence or fwknop');
   const known = [...COMMON, ...own, ...(scheme === 'spa' ? [spaKey(fields)] : [])];
   const stranger = Object.keys(fields).find((key) => !known.includes(key));
   if (stranger !== undefined) refuse(`key is not known: '${printable(stranger, 40)}'`);
@@ -88,6 +104,7 @@ export function parseProfile(text: string): Profile {
   };
   if (scheme === 'sequence') return { ...base, scheme, sequence: sequenceOf(fields.sequence) };
   if (scheme === 'spa') return { ...base, scheme, ...spaOf(fields) };
+  if (scheme === 'fwknop') return { ...base, scheme, ...fwknopOf(fields) };
   return { ...base, scheme: 'one-time', ...oneTimeOf(fields) };
 }
 
@@ -110,6 +127,8 @@ function ownOf(profile: Profile): Fields {
     }
     case 'sequence':
       return { sequence: profile.sequence.map(({ port, protocol }) => `${port}/${protocol}`) };
+    case 'fwknop':
+      return fwknopJson(profile);
   }
 }
 
@@ -140,12 +159,6 @@ function publicKeyOf(key: unknown): string {
   return refuse('key must be a public key line, ssh-ed25519 AAAA...');
 }
 
-function secretOf(name: string, text: unknown, [least, most]: readonly [number, number]): Uint8Array {
-  const secret = typeof text === 'string' ? parseBase64(text) : null;
-  if (secret !== null && secret.length >= least && secret.length <= most) return secret;
-  return refuse(`${name} must be base64 of ${least === most ? `${least}` : `${least} to ${most}`} bytes`);
-}
-
 function oneTimeOf(fields: Fields): Omit<OneTimeProfile, keyof ProfileBase | 'scheme'> {
   const { digest, carrier, ports } = fields;
   const secret = secretOf('secret', fields.secret, [16, 64]);
@@ -172,8 +185,4 @@ function sequenceOf(value: unknown): readonly KnockPort[] {
     refuse('sequence must be a list of 1 to 32 knocks, PORT/tcp or PORT/udp');
   }
   return ports;
-}
-
-function base64(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('base64');
 }

@@ -19,7 +19,7 @@ export interface Knocked {
 export interface KnockTarget {
   /** The gateway's addresses, all of one family. */
   readonly addresses: readonly [string, ...string[]];
-  /** Names of services; only SPA knocks name them. */
+  /** Names of services; only SPA knocks name them, and those of fwknop their ports. */
   readonly services: readonly string[];
   /** Takes openings back instead. */
   readonly close: boolean;
@@ -57,8 +57,8 @@ export interface KnockerOptions {
   /** Signs the knocks of an SPA profile that has a public key: {@link keySigner} or {@link agentSigner}. */
   readonly signer?: Signer;
   /**
-   * The source that SPA knocks name: an address, or a prefix like `198.51.100.0/24`. Unless said, what the profile's
-   * `bind` asks for is made of this computer's own address, which is not what the gateway sees behind NAT.
+   * The source that SPA knocks name: an address, or a prefix like `198.51.100.0/24`; in knocks of fwknop an IPv4 address.
+   * Unless said, what the profile's `bind` asks for is made of this computer's own address, which is not what the gateway sees behind NAT.
    */
   readonly source?: string;
 }

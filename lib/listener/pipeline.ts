@@ -190,7 +190,8 @@ export class Pipeline {
     }
   }
 
-  #reject(scheme: Scheme, source: Address, { reason, client, clockOffsetMs }: Omit<Rejection, 'kind'>): void {
+  #reject(scheme: Scheme, source: Address, rejection: Omit<Rejection, 'kind'>): void {
+    const { reason, client, clockOffsetMs, detail } = rejection;
     const { metrics, throttle } = this.#parts;
     metrics.reject(reason, scheme.name);
     throttle.note({
@@ -199,6 +200,7 @@ export class Pipeline {
       scheme: scheme.name,
       ...(client === undefined ? {} : { client }),
       ...(clockOffsetMs === undefined ? {} : { clockOffsetMs }),
+      ...(detail === undefined ? {} : { detail }),
     });
   }
 }

@@ -33,7 +33,7 @@ export type Verdict =
 
 /** What is decided on. */
 export interface AccessQuestion {
-  readonly request: Pick<KnockRequest, 'client' | 'services' | 'claim'>;
+  readonly request: Pick<KnockRequest, 'client' | 'services' | 'claim' | 'elsewhere'>;
   readonly source: Address;
   readonly timeMs: number;
 }
@@ -66,14 +66,18 @@ export class Access {
     if (client === undefined) return refused('client-unknown');
     if (timeMs >= (client.expiresAt ?? Number.POSITIVE_INFINITY)) return refused('client-expired');
     if (!this.#canHoldGrant(source)) return refused('source-refused');
-    const reason =
-      request.claim === undefined ? unclaimed(client) : claimFault(client, source, request.claim);
+    const { claim, elsewhere = false } = request;
+    if (elsewhere && claim !== undefined && !this.#canHoldGrant(claim.address)) {
+      return refused('source-refused');
+    }
+    const holds = elsewhere && claim !== undefined ? claim.address : source;
+    const reason = claim === undefined ? unclaimed(client) : claimFault(client, holds, claim);
     if (reason !== null) return refused(reason);
     const services = [...new Set(request.services ?? client.services)];
     if (services.length === 0 || services.some((service) => !client.services.includes(service))) {
       return refused('service-refused');
     }
-    const opensFor = request.claim === undefined ? formatAddress(source) : formatPrefix(request.claim);
+    const opensFor = claim === undefined ? formatAddress(source) : formatPrefix(claim);
     return { granted: true, services, source: opensFor };
   }
 

@@ -13,6 +13,8 @@ export interface Reject {
   readonly client?: string;
   /** How far the client's clock is ahead (behind: negative), milliseconds, when that is what is wrong. */
   readonly clockOffsetMs?: number;
+  /** What exactly was refused, where the reason does not say it: `tcp/23`. */
+  readonly detail?: string;
   readonly count: number;
 }
 

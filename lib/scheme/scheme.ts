@@ -7,7 +7,8 @@ import type { Observer } from './remark.ts';
 /**
  * Why a knock was refused, whole list:
  * - `bad-tag`: an SPA datagram of the right length, port and hint whose gateway tag is wrong (another access key?)
- * - `malformed`: its sender has the access key, but the content breaks the format
+ * - `malformed`: its sender has the access key, but the content breaks the format; or it looks like a packet of fwknop,
+ *   and is not spelled or made as one
  * - `audience`: it is meant for another gateway
  * - `unknown-client`: nobody with that key is configured
  * - `stale`: sent too long ago by the client's clock, or delayed beyond its own end
@@ -20,6 +21,13 @@ import type { Observer } from './remark.ts';
  * - `prefix-too-wide`: it asks for a wider prefix than the policy allows
  * - `client-expired`: the client's key has expired
  * - `wrong-port`: a valid tag on a port that is not its own
+ * - `gpg-packet`: a packet of fwknop in its GPG mode, which is not supported
+ * - `hmac-mismatch`: a packet of fwknop whose HMAC is that of no client (another key, or another digest)
+ * - `decrypt-failed`: a packet of fwknop that the client's key and encryption mode do not decrypt
+ * - `digest-mismatch`: a packet of fwknop whose inner digest is wrong
+ * - `command-refused`: it asks to run a command
+ * - `nat-refused`: it asks for a forwarded port that the client may not have (`detail`: where to)
+ * - `port-refused`: it asks for a port that is none of the client's services (`detail`: `tcp/23`)
  * - `attempt-table-full`: a valid tag, but too many sources are sending this same knock
  * - `replayed`: this knock, or a later one of the same client, was accepted before
  * - `replay-window`: the replay state was missing; knocks are refused until every old one has expired
@@ -44,6 +52,13 @@ export type RejectReason =
   | 'prefix-too-wide'
   | 'client-expired'
   | 'wrong-port'
+  | 'gpg-packet'
+  | 'hmac-mismatch'
+  | 'decrypt-failed'
+  | 'digest-mismatch'
+  | 'command-refused'
+  | 'nat-refused'
+  | 'port-refused'
   | 'attempt-table-full'
   | 'replayed'
   | 'replay-window'
@@ -63,6 +78,8 @@ export interface Rejection {
   readonly client?: string;
   /** How far the client's clock is ahead (behind: negative), milliseconds; only when the client itself was verified. */
   readonly clockOffsetMs?: number;
+  /** What exactly was refused, where the reason does not say it: `tcp/23`. Printable, and short. */
+  readonly detail?: string;
 }
 
 /** The client's last knock once more, to the byte and from the same source: senders may send each datagram twice. */
@@ -79,12 +96,17 @@ export interface KnockRequest {
   readonly services: readonly string[] | null;
   /** What must be claimed in the replay store before anything opens; `null`: the scheme has no replay protection. */
   readonly counter: bigint | null;
-  /** What is claimed in place of a counter: an id of its own, which may be forgotten after a time (Unix milliseconds). */
+  /**
+   * Instead of a counter: this knock's own id (hex SHA-256 of what is authenticated of it), claimed once. After
+   * `untilMs` (Unix milliseconds, which follows from the knock alone) it may be forgotten: the knock is too old by then.
+   */
   readonly once?: { readonly id: string; readonly untilMs: number };
   /** Takes the client's grants for these services back instead of opening them. */
   readonly close?: true;
   /** Who the knock itself says it is for, in place of the packet's source; the packet must come from there. */
   readonly claim?: Prefix;
+  /** The client may name this address though the packet comes from another one. */
+  readonly elsewhere?: true;
   /** Unix milliseconds after which nothing may be open because of this knock. */
   readonly until?: number;
 }

@@ -169,7 +169,7 @@ describe('portknock send', function () {
     ['-p alice.knock --wait --close', '--wait and --close exclude each other'],
     ['-p alice.knock --source 1.2.3', "--source must be an address or a prefix, got '1.2.3'"],
     ['-p alice.knock --source 10.0.0.0/33', "--source must be an address or a prefix, got '10.0.0.0/33'"],
-    ['-p old.knock --source 192.0.2.1', '--source needs a profile of scheme spa, got sequence'],
+    ['-p old.knock --source 192.0.2.1', '--source needs a profile of scheme spa or fwknop, got sequence'],
     ['-p old.knock --close', '--close needs a profile of scheme spa, not sequence'],
     [
       '-p alice.knock --password-fd x',

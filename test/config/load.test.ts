@@ -277,17 +277,12 @@ describe('a configuration is refused', () => {
     [
       'for a client without scheme',
       client('services: [ssh]'),
-      '6:3: client field: scheme is missing (add scheme: spa, one-time or sequence)',
-    ],
-    [
-      'for scheme fwknop',
-      client('scheme: fwknop'),
-      '6:20: client field: scheme fwknop is not in this version yet (use spa, one-time or sequence)',
+      '6:3: client field: scheme is missing (add scheme: spa, one-time, sequence or fwknop)',
     ],
     [
       'for a scheme that is none',
       client('scheme: 3'),
-      '6:20: client field: scheme is not known: 3 (use spa, one-time or sequence)',
+      '6:20: client field: scheme is not known: 3 (use spa, one-time, sequence or fwknop)',
     ],
     [
       'for an unknown service',
@@ -454,7 +449,7 @@ services:
   web: { port: 99999 }
 clients:
   a: { scheme: one-time, secret_file: gone.key, knocks: 1, services: [wbe] }
-  b: { scheme: fwknop }
+  b: { scheme: knockd }
 `;
     assert.deepEqual(
       (await problems(text)).map((line) => line.split(' (')[0]),
@@ -467,7 +462,7 @@ clients:
         '7:39: client a: secret_file cannot be read: /gw/gone.key',
         '7:57: client a: knocks must be a whole number from 2 to 16, not 1',
         '7:71: client a: service is not known: wbe',
-        '8:16: client b: scheme fwknop is not in this version yet',
+        '8:16: client b: scheme is not known: "knockd"',
       ],
     );
   });

@@ -155,11 +155,15 @@ describe('a profile is refused', () => {
     Object.fromEntries(Object.entries(good).filter(([name]) => name !== key));
   const rows: readonly [what: string, content: unknown, problem: string][] = [
     ['for another version', { ...good, portknock: 2 }, 'portknock must be 1, the version of the format'],
-    ['for an unknown scheme', { ...good, scheme: 'fwknop' }, 'scheme must be spa, one-time or sequence'],
+    [
+      'for an unknown scheme',
+      { ...good, scheme: 'knockd' },
+      'scheme must be spa, one-time, sequence or fwknop',
+    ],
     [
       'for a scheme named like a property of every object',
       { ...good, scheme: 'toString' },
-      'scheme must be spa, one-time or sequence',
+      'scheme must be spa, one-time, sequence or fwknop',
     ],
     ['for an unknown key', { ...good, 'por\u001bt': 1 }, "key is not known: 'por\\u{1b}t'"],
     ['for a key of the other scheme', { ...good, sequence: ['1/tcp'] }, "key is not known: 'sequence'"],

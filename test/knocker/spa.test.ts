@@ -353,7 +353,7 @@ describe('the source that an SPA knock names', () => {
       'an address in another scheme',
       ONE_TIME,
       '192.0.2.7',
-      /^source needs a profile of scheme spa, got one-time$/u,
+      /^source needs a profile of scheme spa or fwknop, got one-time$/u,
     ],
   ];
   for (const [what, profile, source, message] of refused) {

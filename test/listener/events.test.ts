@@ -14,6 +14,7 @@ import type { RejectReason } from '../../lib/scheme/scheme.ts';
 import { sequence } from '../../lib/scheme/sequence.ts';
 import { memorySource } from '../../lib/testing/source.ts';
 import { frame } from '../support/frames.ts';
+import * as theirs from '../support/fwknop-knocks.ts';
 import {
   CLIENTS,
   flipped,
@@ -226,6 +227,19 @@ describe('KnockListener rejects', () => {
   };
   const sent = async (options: KnockOptions, change = (bytes: Buffer): Buffer => bytes): Promise<Buffer> =>
     frame({ src: HERE, payload: change(await knock(options)) });
+  /** An fwknop gateway of which alice is a client, and a packet to it. */
+  const fwknop: RigOptions = {
+    schemes: [theirs.gatewayOf({ clients: { alice: theirs.PHONE } })],
+    clients: [{ name: 'alice', services: ['ssh'] }],
+  };
+  const packet = (...[fields, cipher]: Parameters<typeof theirs.knockOf>) => {
+    return (now: number): Buffer[] => [
+      frame({
+        src: HERE,
+        payload: theirs.knockOf({ timeSeconds: Math.floor(now / 1000), ...fields }, cipher),
+      }),
+    ];
+  };
   const unproved = (bytes: Buffer): Buffer => insider(bytes, (plain) => plain.set(flipped(plain, 100)));
 
   const rows: readonly [
@@ -277,6 +291,23 @@ describe('KnockListener rejects', () => {
       knocking([{ name: 'alice', services: ['ssh'], expiresAt: 1 }]),
       async (ms) => [await sent({ ms })],
     ],
+    ['gpg-packet', fwknop, () => [frame({ src: HERE, payload: 'x'.repeat(400) })], NOBODY],
+    ['hmac-mismatch', fwknop, packet({}, { hmac: { key: SECRET, digest: 'sha256' } }), NOBODY],
+    ['decrypt-failed', fwknop, packet({}, { mode: 'cfb' })],
+    [
+      'digest-mismatch',
+      {
+        ...fwknop,
+        schemes: [theirs.gatewayOf({ clients: { alice: { ...theirs.PHONE, encryptionMode: 'ctr' } } })],
+      },
+      (now) => [
+        frame({ src: HERE, payload: theirs.withWrongDigest({ timeSeconds: Math.floor(now / 1000) }) }),
+      ],
+    ],
+    ['command-refused', fwknop, packet({ type: 0 })],
+    ['nat-refused', fwknop, packet({ type: 2, nat: '10.0.0.5,22' }), { detail: '10.0.0.5:22' }],
+    ['port-refused', fwknop, packet({ message: `${HERE},tcp/23` }), { detail: 'tcp/23' }],
+    ['source-mismatch', fwknop, packet({ message: '192.0.2.1,tcp/22' }), { detail: '192.0.2.1' }],
     ['replayed', {}, () => [request(5), request(4)]],
     ['replay-window', { store: claims('window') }, () => [request(1)]],
     ['replay-failed', { store: claims('failed') }, () => [request(1)]],
@@ -295,6 +326,8 @@ describe('KnockListener rejects', () => {
     ...{ 'grant-failed': true, 'bad-tag': true, malformed: true, audience: true, 'unknown-client': true },
     ...{ stale: true, future: true, 'bad-signature': true, 'too-many-checks': true, 'bind-refused': true },
     ...{ 'too-many-knocks': true },
+    ...{ 'gpg-packet': true, 'hmac-mismatch': true, 'decrypt-failed': true, 'digest-mismatch': true },
+    ...{ 'command-refused': true, 'nat-refused': true, 'port-refused': true },
     ...{ 'source-mismatch': true, 'prefix-too-wide': true, 'client-expired': true },
   };
 

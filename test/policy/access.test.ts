@@ -206,3 +206,30 @@ describe('Access.allows', () => {
     for (const [client, service, allowed] of rows) assert.equal(rules.allows(client, service), allowed);
   });
 });
+
+describe('Access for an address that the knock names though it comes from elsewhere', () => {
+  const rows: readonly [claim: string, verdict: string][] = [
+    ['203.0.113.9', 'opens for 203.0.113.9'],
+    ['192.0.2.1', 'source-refused'],
+    ['127.0.0.1', 'source-refused'],
+    ['0.0.0.0', 'source-refused'],
+    ['255.255.255.255', 'source-refused'],
+  ];
+  for (const [claim, verdict] of rows) {
+    it(`${claim}: ${verdict}`, () => {
+      const request = {
+        ...({ client: 'bob', services: ['ssh'], elsewhere: true } as const),
+        claim: parsePrefix(claim) ?? assert.fail(),
+      };
+      const found = access().authorize({ request, source: addressOf('198.51.100.7'), timeMs: NOW });
+      assert.equal(found.granted ? `opens for ${found.source}` : found.reason, verdict);
+    });
+  }
+
+  it('asks no less of the packet itself', () => {
+    const claim = parsePrefix('203.0.113.9') ?? assert.fail();
+    const request = { client: 'bob', services: ['ssh'], elsewhere: true, claim } as const;
+    const found = access().authorize({ request, source: OWN, timeMs: NOW });
+    assert.deepEqual(found, { granted: false, reason: 'source-refused' });
+  });
+});

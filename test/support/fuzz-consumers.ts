@@ -1,6 +1,7 @@
 // Whatever takes decoded packets takes part in the fuzz test: add a consumer here.
 
 import { formatAddress } from '../../lib/address.ts';
+import { fwknop } from '../../lib/scheme/fwknop.ts';
 import { oneTime } from '../../lib/scheme/one-time.ts';
 import { sequence } from '../../lib/scheme/sequence.ts';
 import { destinationOf, sourceOf, type PacketView } from '../../lib/packet/view.ts';
@@ -44,6 +45,10 @@ function schemes(): FuzzConsumer {
       accessKeys: [secret(4), secret(5)],
       services: ['ssh'],
       clients: { phone: { secret: secret(6) } },
+    }),
+    fwknop({
+      services: { ssh: { port: 22 } },
+      clients: { hmac: { key: 'key', hmacKey: 'hmac' }, bare: { key: 'bare', hmacKey: null } },
     }),
     sequence({ clients: { plain: { sequence: ['62201/tcp', '62201/udp', '62201/tcp'] } } }),
   ];

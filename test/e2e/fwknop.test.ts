@@ -1,0 +1,273 @@
+// The real fwknop client in a namespace against our gateway, and our client against the real fwknopd: packets on a wire,
+// rules in a kernel. PORTKNOCK_SLOW=1 sends fwknopd every digest under every HMAC and mode.
+
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { HASH_NAMES, type HashName } from '../../lib/crypto/hashes.ts';
+import { formatProfile, type FwknopProfile } from '../../lib/knocker/profile.ts';
+import { ENCRYPTION_MODES, type EncryptionMode } from '../../lib/scheme/fwknop-cipher.ts';
+import { startAgent, type Agent } from '../support/agent.ts';
+import { Gateway, Site } from '../support/gateway.ts';
+import { createWorld, type World } from '../support/netns.ts';
+import { describeInNamespaces, pause } from './support.ts';
+
+const isSlow = process.env.PORTKNOCK_SLOW === '1';
+const KEY = Buffer.alloc(32, 'the phone');
+const HMAC_KEY = Buffer.alloc(64, "the phone's other");
+const OTHER = Buffer.alloc(32, 'the tablet');
+const OTHER_HMAC = Buffer.alloc(32, "the tablet's other");
+const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
+
+for (const backend of ['nft', 'nftables'] as const) {
+  describeInNamespaces(`the real fwknop client (${backend})`, function () {
+    this.timeout(60_000);
+    let world: World;
+    let inside: Agent;
+    let outside: Agent;
+    let site: Site;
+    let gateway: Gateway;
+    let home: string;
+
+    before(async () => {
+      world = await createWorld();
+      home = await mkdtemp(join(tmpdir(), 'portknock-fwknop-'));
+      [inside, outside] = await Promise.all([startAgent(world.gateway), startAgent(world.outside)]);
+      await inside.echo({ port: 22 });
+      const keys = (key: Buffer, hmac: Buffer): string =>
+        `scheme: fwknop, key_base64: ${base64(key)}, hmac_key_base64: ${base64(hmac)}`;
+      site = await Site.create(
+        world,
+        [
+          ...(backend === 'nftables'
+            ? ['firewall: nftables']
+            : [`firewall: iptables`, `firewall_backend: nft`]),
+          'services: { ssh: { port: 22 } }',
+          'open_for: 30s',
+          'clients:',
+          `  phone: { ${keys(KEY, HMAC_KEY)}, services: [ssh] }`,
+          `  tablet: { ${keys(OTHER, OTHER_HMAC)}, hmac_digest: sha512, encryption_mode: ctr, services: [ssh] }`,
+          '',
+        ].join('\n'),
+      );
+      gateway = await Gateway.start(world, site);
+    });
+
+    after(async () => {
+      await gateway.end('SIGKILL');
+      await site.remove();
+      await Promise.all([inside.stop(), outside.stop()]);
+      await world.destroy();
+      await rm(home, { recursive: true });
+    });
+
+    /** Runs the client as its user would; its packet stays in the file. */
+    async function fwknop(more: readonly string[] = [], [key, hmac] = [KEY, HMAC_KEY]): Promise<void> {
+      await world.outside.must('env', [
+        ...[`HOME=${home}`, 'fwknop', '--no-rc-file', '--no-save-args', '-A', 'tcp/22'],
+        ...['-a', world.client[4], '-D', world.address[4], '-B', join(home, 'packet')],
+        ...['--key-base64-rijndael', base64(key), '--use-hmac', '--key-base64-hmac', base64(hmac)],
+        ...more,
+      ]);
+    }
+
+    const connect = async (source = world.client[4]): Promise<string> =>
+      (await outside.connect({ host: world.address[4], port: 22, source })).outcome;
+    const grants = (): number => gateway.of('grant').length;
+    /** The reason of the next refusal, with what it says besides. */
+    const refusal = async (act: () => Promise<void>): Promise<string> => {
+      const count = gateway.of('reject').length + 1;
+      await act();
+      const { reason, client = '-', detail = '-' } = await gateway.wait('reject', { count });
+      return [reason, client, detail].join(' ');
+    };
+
+    it('opens for one connection, from its own address, as it is told', async () => {
+      assert.equal(await connect(), 'refused');
+      const count = grants() + 1;
+      await fwknop();
+      const grant = await gateway.wait('grant', { count });
+      assert.deepEqual([grant.client, grant.service, grant.source], ['phone', 'ssh', world.client[4]]);
+      assert.equal(await connect(world.stranger[4]), 'refused');
+      assert.equal(await connect(), 'talks');
+      assert.equal(await connect(), 'refused');
+    });
+
+    it('opens with other keys, another HMAC and another mode, from the same address', async () => {
+      const count = grants() + 1;
+      await fwknop(['--hmac-digest-type', 'sha512', '-M', 'ctr', '-s'], [OTHER, OTHER_HMAC]);
+      assert.equal((await gateway.wait('grant', { count })).client, 'tablet');
+      assert.equal(await connect(), 'talks');
+    });
+
+    it('opens for as long as it asks', async () => {
+      const count = grants() + 1;
+      await fwknop(['-f', '5']);
+      const { open_until: until, time } = await gateway.wait('grant', { count });
+      const ms = Date.parse(String(until)) - Date.parse(time);
+      assert.ok(ms > 3500 && ms <= 5000, `${ms} ms`);
+      assert.equal(await connect(), 'talks');
+    });
+
+    it('opens nothing with the packet of a knock that was used', async () => {
+      const before = grants();
+      await fwknop();
+      await gateway.wait('grant', { count: before + 1 });
+      const { stdout } = await world.outside.run('base64', ['-w0', join(home, 'packet')]);
+      const text = Buffer.from(stdout, 'base64').toString('latin1').trimEnd();
+      assert.equal(await connect(), 'talks');
+      const packets = [{ host: world.address[4], port: 62_201, payload: base64(Buffer.from(text)) }];
+      assert.equal(
+        await refusal(async () => {
+          await outside.datagrams({ packets, source: world.client[4] });
+        }),
+        'replayed phone -',
+      );
+      assert.equal(grants(), before + 1);
+      assert.equal(await connect(), 'refused');
+    });
+
+    it('is told apart when it asks for what it may not have', async () => {
+      assert.equal(await refusal(() => fwknop(['-A', 'tcp/23'])), 'port-refused phone tcp/23');
+      assert.equal(
+        await refusal(() => fwknop(['-a', world.stranger[4]])),
+        `source-mismatch phone ${world.stranger[4]}`,
+      );
+      assert.equal(await refusal(() => fwknop(['-C', '/bin/true'])), 'command-refused phone -');
+      assert.equal(await refusal(() => fwknop(['-M', 'cfb'])), 'decrypt-failed phone -');
+      assert.equal(await refusal(() => fwknop([], [KEY, OTHER])), 'hmac-mismatch - -');
+      assert.equal(await connect(), 'refused');
+    });
+  });
+}
+
+/** A stanza of fwknopd with keys of its own, and the knocks that are sent to it. */
+interface Stanza {
+  readonly mode: EncryptionMode;
+  readonly hmac: HashName | null;
+  readonly key: Buffer;
+  readonly hmacKey: Buffer | null;
+  readonly knocks: readonly { readonly digest: HashName; readonly port: number }[];
+}
+
+function stanzas(): readonly Stanza[] {
+  let port = 30_000;
+  const combinations = ENCRYPTION_MODES.flatMap((mode) =>
+    // As fwknop's own client has it.
+    (mode === 'legacy' ? [null] : [...HASH_NAMES, null]).map((hmac) => ({ mode, hmac })),
+  );
+  return combinations.map(({ mode, hmac }, index) => {
+    const digests = isSlow ? HASH_NAMES : [HASH_NAMES[index % HASH_NAMES.length] ?? 'md5'];
+    return {
+      ...{ mode, hmac, key: randomBytes(mode === 'legacy' ? 16 : 1 + (index % 32)) },
+      hmacKey: hmac === null ? null : randomBytes(1 + ((index * 7) % 128)),
+      knocks: digests.map((digest) => ({ digest, port: (port += 1) })),
+    };
+  });
+}
+
+describeInNamespaces('our client at the real fwknopd', function () {
+  this.timeout(300_000);
+  const all = stanzas();
+  let world: World;
+  let outside: Agent;
+  let folder: string;
+  let daemon: ChildProcess;
+
+  before(async () => {
+    world = await createWorld();
+    outside = await startAgent(world.outside);
+    folder = await mkdtemp(join(tmpdir(), 'portknock-fwknopd-'));
+    const file = (name: string): string => join(folder, name);
+    const write = (name: string, lines: readonly string[]): Promise<void> =>
+      writeFile(file(name), `${lines.join('\n')}\n`, { mode: 0o600 });
+    await mkdir(file('run'));
+    await write('access.conf', all.flatMap(stanzaLines));
+    await write('fwknopd.conf', [
+      ...[`PCAP_INTF ${world.device};`, `FWKNOP_RUN_DIR ${file('run')};`, 'PCAP_LOOP_SLEEP 1000;'],
+      ...[`FWKNOP_PID_FILE ${file('fwknopd.pid')};`, `DIGEST_FILE ${file('digest')};`],
+    ]);
+    daemon = world.gateway.spawn('fwknopd', ['-f', '-c', file('fwknopd.conf'), '-a', file('access.conf')], {
+      stdio: 'ignore',
+    });
+    for (let tries = 0; !(await sniffs()); tries += 1) {
+      if (tries > 200 || daemon.exitCode !== null) throw new Error('fwknopd did not start');
+      await pause(50);
+    }
+  });
+
+  after(async () => {
+    if (daemon.exitCode === null && daemon.signalCode === null) {
+      const gone = once(daemon, 'exit');
+      daemon.kill('SIGTERM');
+      await gone;
+    }
+    await outside.stop();
+    await world.destroy();
+    await rm(folder, { recursive: true });
+  });
+
+  const sniffs = async (): Promise<boolean> => {
+    const list = await world.gateway.must('cat', ['/proc/net/packet']);
+    return list.trim().split('\n').length > 1;
+  };
+
+  function profileOf(
+    { mode, hmac, key, hmacKey }: Stanza,
+    { digest, port }: { readonly digest: HashName; readonly port: number },
+  ): FwknopProfile {
+    return {
+      ...{ host: world.address[4], client: 'alice', scheme: 'fwknop', services: { it: port } },
+      ...{ port: 62_201, user: 'alice', key, hmacKey, encryptionMode: mode, hmacDigest: hmac ?? 'sha256' },
+      ...{
+        digest,
+        source: port % 2 === 0 ? 'exact' : 'observed',
+        timeoutSeconds: port % 3 === 0 ? 600 : null,
+      },
+    };
+  }
+
+  /** The ports that are open for the client. */
+  async function opened(): Promise<ReadonlySet<number>> {
+    const { stdout } = await world.gateway.run('iptables', ['-S', 'FWKNOP_INPUT']);
+    const lines = stdout.split('\n').filter((line) => line.includes(`-s ${world.client[4]}/32 `));
+    return new Set(lines.map((line) => Number(/--dport (\d+)/u.exec(line)?.[1])));
+  }
+
+  it(`opens ports by ${all.flatMap(({ knocks }) => knocks).length} knocks of every mode and HMAC`, async () => {
+    const missing: string[] = [];
+    for (const stanza of all) {
+      for (const knock of stanza.knocks) {
+        await outside.knock({ profile: formatProfile(profileOf(stanza, knock)) });
+        const deadline = Date.now() + 5000;
+        let open = false;
+        while (!open && Date.now() < deadline) {
+          open = (await opened()).has(knock.port);
+          if (!open) await pause(20);
+        }
+        if (!open) missing.push(`${stanza.mode} ${stanza.hmac ?? 'none'} ${knock.digest}`);
+      }
+    }
+    assert.deepEqual(missing, []);
+    process.stdout.write(`    fwknopd: ${(await opened()).size} ports opened by our knocks\n`);
+  });
+});
+
+function stanzaLines({ mode, hmac, key, hmacKey, knocks }: Stanza): string[] {
+  return [
+    'SOURCE ANY',
+    `OPEN_PORTS ${knocks.map(({ port }) => `tcp/${port}`).join(', ')}`,
+    `KEY_BASE64 ${base64(key)}`,
+    ...(hmacKey === null || hmac === null
+      ? []
+      : [`HMAC_KEY_BASE64 ${base64(hmacKey)}`, `HMAC_DIGEST_TYPE ${hmac}`]),
+    `ENCRYPTION_MODE ${mode === 'legacy' ? mode : mode.toUpperCase()}`,
+    'FW_ACCESS_TIMEOUT 600',
+    'MAX_FW_TIMEOUT 900',
+    '',
+  ];
+}
