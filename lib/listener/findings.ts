@@ -164,20 +164,16 @@ function outcomeOf({ place, request, grants, reject }: Undecided): ExplainedPack
   };
 }
 
-function refused({
-  reason,
-  client,
-  clockOffsetMs,
-}: Pick<Refused, 'reason' | 'client' | 'clockOffsetMs'>): Pick<
-  ExplainedPacket,
-  'verdict' | 'reason' | 'client' | 'clockOffsetMs' | 'why'
-> {
+function refused(
+  rejection: Pick<Refused, 'reason' | 'client' | 'clockOffsetMs' | 'detail'>,
+): Pick<ExplainedPacket, 'verdict' | 'reason' | 'client' | 'clockOffsetMs' | 'why'> {
+  const { reason, client, clockOffsetMs } = rejection;
   return {
     verdict: 'refused',
     reason,
     ...(client === undefined ? {} : { client }),
     ...(clockOffsetMs === undefined ? {} : { clockOffsetMs }),
-    why: refusal(reason, clockOffsetMs),
+    why: refusal(rejection),
   };
 }
 

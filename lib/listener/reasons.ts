@@ -2,7 +2,7 @@
 // them: neither keys nor the ports that a sequence would have had next.
 
 import type { AttemptRemark, MissReason } from '../scheme/remark.ts';
-import type { RejectReason } from '../scheme/scheme.ts';
+import type { Rejection, RejectReason } from '../scheme/scheme.ts';
 
 const REFUSED: Readonly<Record<RejectReason, string>> = {
   'bad-tag':
@@ -24,6 +24,16 @@ const REFUSED: Readonly<Record<RejectReason, string>> = {
   'client-expired': "the client's key had expired (renew its expiry-time)",
   'wrong-port':
     'a valid tag on a port that is not its own: redirected on the way (look for port rewriting between the two)',
+  'gpg-packet':
+    'a packet of fwknop in its GPG mode, which is not supported (give the client a symmetric key)',
+  'hmac-mismatch':
+    'a packet of fwknop whose HMAC is that of no client (compare hmac_key and hmac_digest with the sender)',
+  'decrypt-failed':
+    'a packet of fwknop that does not decrypt (compare key and encryption_mode with the sender)',
+  'digest-mismatch': 'a packet of fwknop whose inner digest is wrong (changed, or made by a broken client)',
+  'command-refused': 'it asks to run a command, which no client may',
+  'nat-refused': 'it asks for a forwarding that the client may not have',
+  'port-refused': "it asks for a port that is none of the client's services (look at its services)",
   'attempt-table-full': 'too many sources send this same knock (it was recorded, and is being repeated)',
   replayed:
     'this knock, or a later one of the client, was accepted before (a copy; or two devices with one key)',
@@ -48,8 +58,12 @@ const MISSED: Readonly<Record<MissReason, string>> = {
 };
 
 /** Why a knock was refused. */
-export function refusal(reason: RejectReason, clockOffsetMs?: number): string {
-  return `${REFUSED[reason]}${offsetText(clockOffsetMs)}`;
+export function refusal({
+  reason,
+  detail = '',
+  clockOffsetMs,
+}: Pick<Rejection, 'reason' | 'detail' | 'clockOffsetMs'>): string {
+  return `${REFUSED[reason]}${detail === '' ? '' : `: ${detail}`}${offsetText(clockOffsetMs)}`;
 }
 
 /** Why a packet that looked like a knock is none. */

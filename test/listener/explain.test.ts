@@ -78,7 +78,7 @@ describe('explain', () => {
   it('gives every reason for a refusal that a capture can bring about', async () => {
     const scenes = refusalScenes();
     const { packets, explanation } = await tell(await playScenes(scenes));
-    assert.equal(scenes.length, 17);
+    assert.equal(scenes.length, 24);
     for (const { reason, src } of scenes) {
       const last = packets.findLast(({ source }) => source === src);
       assert.deepEqual([last?.verdict, last?.reason], ['refused', reason], `from ${src}`);

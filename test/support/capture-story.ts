@@ -2,11 +2,15 @@
 // what becomes of it. Each refusal comes from an address of its own.
 
 import type { ClientAccess } from '../../lib/policy/access.ts';
+import { fwknop } from '../../lib/scheme/fwknop.ts';
+import type { FwknopCipher } from '../../lib/scheme/fwknop-seal.ts';
+import type { Fields } from '../../lib/scheme/fwknop-format.ts';
 import { oneTime } from '../../lib/scheme/one-time.ts';
 import { oneTimeKnocks } from '../../lib/scheme/one-time-key.ts';
 import type { RejectReason, Scheme } from '../../lib/scheme/scheme.ts';
 import { sequence } from '../../lib/scheme/sequence.ts';
 import { frame } from './frames.ts';
+import { HMAC_KEY, KEY, knockOf, PHONE, withWrongDigest } from './fwknop-knocks.ts';
 import { NOW } from './packets.ts';
 import type { SavedPacket } from './savefile.ts';
 import { CLIENTS, flipped, gatewayOf, insider, knock, PSK, type KnockOptions } from './spa-knocks.ts';
@@ -16,11 +20,16 @@ export const SERVICES = { ssh: { port: 22 }, admin: { port: 8443, openForMs: 120
 export const FIELD = { secret: Buffer.alloc(32, 'field') };
 const EXACT = Buffer.alloc(32, 'EXACT-KEY');
 const EXPIRED = Buffer.alloc(32, 'EXPIRED-KEY');
+/** Not that of SPA, which would have its say. */
+const FWKNOP_PORT = 62_202;
 const PROOF = 96;
 const RESERVED = 28;
 
 /** Every secret that there is, as it must not be printed. */
-export const SECRETS: readonly Buffer[] = [FIELD.secret, EXACT, EXPIRED, PSK];
+export const SECRETS: readonly Buffer[] = [
+  ...[FIELD.secret, EXACT, EXPIRED, PSK],
+  ...[KEY, HMAC_KEY].map((key) => Buffer.from(key)),
+];
 
 export const ACCESS_RULES: readonly ClientAccess[] = [
   { name: 'suite1', services: ['ssh'] },
@@ -29,6 +38,7 @@ export const ACCESS_RULES: readonly ClientAccess[] = [
   { name: 'expired', services: ['ssh'], expiresAt: START_MS },
   { name: 'field', services: ['ssh'] },
   { name: 'old', services: ['ssh'] },
+  { name: 'phone', services: ['ssh'] },
 ];
 
 /** Fresh ones for every use: they remember who is on the way. */
@@ -36,6 +46,10 @@ export function storySchemes(): readonly Scheme[] {
   return [
     gatewayOf({ clients: { ...CLIENTS, exact: { secret: EXACT }, expired: { secret: EXPIRED } } }),
     oneTime({ clients: { field: FIELD } }),
+    fwknop({
+      ...{ port: FWKNOP_PORT, services: SERVICES },
+      clients: { phone: { ...PHONE, encryptionMode: 'ctr' } },
+    }),
     sequence({ clients: { old: { sequence: ['7000/tcp', '9000/udp', '8000/tcp', '7100/tcp'] } } }),
   ];
 }
@@ -66,6 +80,28 @@ export function fieldScene(numbers: readonly number[], off = 0): Scene['send'] {
       ),
     );
   };
+}
+
+/** A packet of fwknop. */
+function fwknopScene(
+  fields: (src: string) => Partial<Fields>,
+  seal = (all: Partial<Fields>): Buffer => knockOf(all, { mode: 'ctr' }),
+): Scene['send'] {
+  return (timeMs, src) => {
+    const payload = seal({
+      ...{ timeSeconds: Math.floor(timeMs / 1000), message: `${src},tcp/22` },
+      ...fields(src),
+    });
+    return Promise.resolve([frame({ src, dstPort: FWKNOP_PORT, payload })]);
+  };
+}
+
+/** The same by somebody with other keys. */
+function fwknopBy(cipher: Partial<FwknopCipher>): Scene['send'] {
+  return fwknopScene(
+    () => ({}),
+    (all) => knockOf(all, { mode: 'ctr', ...cipher }),
+  );
 }
 
 /** SYNs and datagrams to these ports, each its own. */
@@ -110,6 +146,16 @@ export const REFUSALS: Readonly<Record<RejectReason, Scene['send'] | string>> = 
     const [first] = oneTimeKnocks(FIELD, Math.floor(timeMs / 10_000));
     return Promise.resolve(first === undefined ? [] : [frame({ src, dstPort: 19_999, payload: first.tag })]);
   },
+  'gpg-packet': fwknopScene(
+    () => ({}),
+    () => Buffer.alloc(500, 'A'),
+  ),
+  'hmac-mismatch': fwknopBy({ hmac: { key: Buffer.from('another key'), digest: 'sha256' } }),
+  'decrypt-failed': fwknopBy({ key: Buffer.from('another key') }),
+  'digest-mismatch': fwknopScene(() => ({}), withWrongDigest),
+  'command-refused': fwknopScene((src) => ({ type: 0, message: `${src},/bin/true` })),
+  'nat-refused': fwknopScene(() => ({ type: 2, nat: '10.0.0.5,22' })),
+  'port-refused': fwknopScene((src) => ({ message: `${src},tcp/23` })),
   'attempt-table-full': async (timeMs, src) => {
     const sources = [...Array.from({ length: 16 }, (_, i) => `203.0.113.${i + 1}`), src];
     return (await Promise.all(sources.map((each) => fieldScene([2])(timeMs, each)))).flat();
