@@ -158,7 +158,8 @@ function iptablesFirewall({ backend, family }: Tables, { text }: FilterState): H
     chain: null,
     families: [family],
     priority: 0,
-    outcome: (probe) => (probe.to === undefined ? iptablesOutcome(text, probe) : forwardOutcome(text, probe.to, probe)),
+    outcome: (probe) =>
+      probe.to === undefined ? iptablesOutcome(text, probe) : forwardOutcome(text, probe.to, probe),
   };
 }
 
@@ -181,7 +182,10 @@ function forwardOutcome(text: string, { host, port }: Target, { protocol, family
   const accepts = looks !== 'drop' && looks !== 'return' && looks.rejectWith === kernel;
   const named = text.split('\n').some((line) => {
     if (!/^-A (?!INPUT |OUTPUT ).* -j ACCEPT\b/u.test(line)) return false;
-    return / --ct\w+ (?:\w+,)*DNAT\b/u.test(line) || [` -d ${host}`, ` --dport ${port} `].some((part) => line.includes(part));
+    return (
+      / --ct\w+ (?:\w+,)*DNAT\b/u.test(line) ||
+      [` -d ${host}`, ` --dport ${port} `].some((part) => line.includes(part))
+    );
   });
   if (accepts) return { verdict: 'accept', mayAccept: true };
   const verdict = looks === 'drop' || looks === 'return' ? 'drop' : rejection(looks.rejectWith, family);
@@ -240,5 +244,7 @@ function isOfIptables({ family, table, name }: NftChain): boolean {
 }
 
 function holdsAnything({ text }: FilterState, hook: HostHook): boolean {
-  return (hook === 'input' ? /^-A INPUT |^:INPUT (?!ACCEPT)/mu : /^-A FORWARD |^:FORWARD (?!ACCEPT)/mu).test(text);
+  return (hook === 'input' ? /^-A INPUT |^:INPUT (?!ACCEPT)/mu : /^-A FORWARD |^:FORWARD (?!ACCEPT)/mu).test(
+    text,
+  );
 }

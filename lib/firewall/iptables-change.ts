@@ -154,7 +154,10 @@ function shutOf({ protect }: Plan, { text }: FilterState, protocol: 'tcp' | 'udp
 
 /** Rules that the host put before ours would decide about the protected ports: the chain that has them, or `undefined`. */
 function hasOthersFirst({ text, present }: FilterState): string | undefined {
-  const jumps = [['INPUT', MAIN] as const, ...(present.includes(FORWARD) ? [['FORWARD', FORWARD] as const] : [])];
+  const jumps = [
+    ['INPUT', MAIN] as const,
+    ...(present.includes(FORWARD) ? [['FORWARD', FORWARD] as const] : []),
+  ];
   const lines = text.split('\n');
   return jumps.find(
     ([chain, ours]) => lines.find((line) => line.startsWith(`-A ${chain} `)) !== `-A ${chain} -j ${ours}`,

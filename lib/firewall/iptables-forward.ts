@@ -4,14 +4,7 @@
 
 import type { Service } from './driver.ts';
 import { familyOf, formatTarget, isForwarded, type Forwarded } from './forward.ts';
-import {
-  beginnings,
-  groupsOf,
-  OPEN_RULES,
-  tcpRules,
-  udpRules,
-  type Place,
-} from './iptables-service.ts';
+import { beginnings, groupsOf, OPEN_RULES, tcpRules, udpRules, type Place } from './iptables-service.ts';
 import type { Widths } from './width.ts';
 
 /** What stands in the table `nat`. */

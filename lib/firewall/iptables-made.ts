@@ -35,7 +35,8 @@ export async function makesOf(
   { filter, services }: { readonly filter: FilterState; readonly services: readonly Service[] },
 ): Promise<Makes> {
   const isNeeded = sendsOn(services, tables.family);
-  const { present, jumps } = isNeeded || isInUse(tables.backend, 'nat') ? await readFilter(tables, 'nat') : NONE;
+  const { present, jumps } =
+    isNeeded || isInUse(tables.backend, 'nat') ? await readFilter(tables, 'nat') : NONE;
   const there = await tablesIn(tables);
   const bases = isNeeded ? await basesOf(tables) : null;
   const makes = (base: string): boolean => bases !== null && !bases.has(base);
@@ -96,7 +97,8 @@ async function removeMade(tables: Tables, table: Table, { present }: FilterState
   const bases = made.length === 0 ? null : await basesOf(tables);
   try {
     for (const chain of made)
-      if (bases?.has(`${table} ${chain}`) ?? chain !== 'FORWARD') await run(program, ['-t', table, '-X', chain]);
+      if (bases?.has(`${table} ${chain}`) ?? chain !== 'FORWARD')
+        await run(program, ['-t', table, '-X', chain]);
     if (!isMade) return;
     const place = `${tables.family === 4 ? 'ip' : 'ip6'} ${table}`;
     const create = CHAINS[table].map((chain) => `create chain ${place} ${chain}`);

@@ -74,7 +74,9 @@ export function setupText(ruleset: Ruleset): string {
       (peer) =>
         `-A ${ADOPT} -p tcp -s ${peer.address} --sport ${peer.port} --dport ${peer.localPort} -j ${OPEN}`,
     ),
-    ...services.flatMap((service) => serviceRules(service, ruleset).map((rule) => `-A ${chainOf(service)} ${rule}`)),
+    ...services.flatMap((service) =>
+      serviceRules(service, ruleset).map((rule) => `-A ${chainOf(service)} ${rule}`),
+    ),
     // Loopback is not the outside: whoever is on the host reaches the service anyway.
     `-A ${MAIN} -i lo -j RETURN`,
     ...services.map(

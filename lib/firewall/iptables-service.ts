@@ -76,11 +76,7 @@ export function tcpRules(
   const fresh = (target: string): string[] =>
     admits.map((gate) => `-p tcp --syn -m conntrack --ctstate NEW ${gate} -j ${target}`);
   if (service.connections === 'unlimited')
-    return [
-      ...adopt,
-      ...fresh(OPEN),
-      ...admits.map((gate) => `${repeatedSyn(OPEN_MARK)} ${gate} -j ACCEPT`),
-    ];
+    return [...adopt, ...fresh(OPEN), ...admits.map((gate) => `${repeatedSyn(OPEN_MARK)} ${gate} -j ACCEPT`)];
   // ASSURED: conntrack saw this very handshake through. ESTABLISHED alone would do for a blind attacker: his forged
   // SYN makes the real client answer our SYN-ACK with a reset, and after it conntrack lets any acknowledgement pass.
   const completes =

@@ -18,13 +18,7 @@ import {
 import { forwardingWarnings, requireFamily } from './forward.ts';
 import { adopt } from './iptables-adopt.ts';
 import { putInForce, requireExpressible, type Protect } from './iptables-change.ts';
-import {
-  findBackend,
-  readAllFilters,
-  tablesOf,
-  trackingWarning,
-  type Backend,
-} from './iptables-host.ts';
+import { findBackend, readAllFilters, tablesOf, trackingWarning, type Backend } from './iptables-host.ts';
 import { gateOf, listsOf } from './iptables-lists.ts';
 import { removeRules } from './iptables-made.ts';
 import { hasWidth, sourcesIn, type Plan } from './iptables-plan.ts';

@@ -16,13 +16,7 @@ import {
 import { requireFamily } from './forward.ts';
 import { trackingWarning } from './iptables-host.ts';
 import { Adoption } from './nftables-adopt.ts';
-import {
-  lookAround,
-  removeTable,
-  requireExpressible,
-  setTable,
-  type NftPlan,
-} from './nftables-change.ts';
+import { lookAround, removeTable, requireExpressible, setTable, type NftPlan } from './nftables-change.ts';
 import { NftGrants } from './nftables-grants.ts';
 import { placeOf, type NftablesOptions, type NftPlace } from './nftables-options.ts';
 import { groupOf, type Change, type Group } from './nftables-sets.ts';

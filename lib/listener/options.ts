@@ -71,7 +71,13 @@ export function servicesOf(options: {
     if (!SERVICE_NAME.test(name)) {
       throw new TypeError(`service name must match ${SERVICE_NAME.source}, got '${printable(name)}'`);
     }
-    const { port, protocol = 'tcp', openForMs = usual.openForMs, connections = usual.connections, to } = service;
+    const {
+      port,
+      protocol = 'tcp',
+      openForMs = usual.openForMs,
+      connections = usual.connections,
+      to,
+    } = service;
     requireWhole(`services.${name}.port`, port, 65_535);
     if (!['tcp', 'udp'].includes(protocol)) {
       throw new TypeError(`services.${name}.protocol must be tcp or udp, got '${printable(protocol)}'`);

@@ -33,7 +33,8 @@ export function forwardCases<D extends FirewallDriver>({
       },
     },
     {
-      title: 'keeps the grants of a service behind the gateway that stays where it is, and ends them when it moves',
+      title:
+        'keeps the grants of a service behind the gateway that stays where it is, and ends them when it moves',
       body: async ({ driver, services, here, setup, grant }) => {
         await setup([...services, forwarded]);
         const { to: _, ...local } = forwarded;

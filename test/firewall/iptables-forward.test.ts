@@ -11,7 +11,13 @@ const NAS: Service = {
   ...{ name: 'nas', protocol: 'tcp', port: 2222, openForMs: 30_000, connections: 1 },
   to: { host: '10.0.0.5', port: 22 },
 };
-const SHARE: Service = { ...NAS, name: 'share', port: 445, connections: 2, to: { host: 'fd00::5', port: 4450 } };
+const SHARE: Service = {
+  ...NAS,
+  name: 'share',
+  port: 445,
+  connections: 2,
+  to: { host: 'fd00::5', port: 4450 },
+};
 const ADMIN: Service = { ...NAS, name: 'admin', port: 8443, connections: 'unlimited' };
 const VPN: Service = {
   ...{ ...NAS, name: 'vpn', protocol: 'udp', port: 51_820, connections: 2 },
@@ -69,7 +75,10 @@ describe('setupText, with services behind the gateway', () => {
     // A datagram may take any of the lists.
     assert.equal(chain('PK-SEND-ON').length, 2 + 1 + 2);
     for (const rule of chain('PK-SEND-ON')) {
-      assert.match(rule, /-m addrtype --dst-type LOCAL -m recent --name \S+ (?:--mask \S+ )?--rcheck --seconds 30 -j PK-S-/u);
+      assert.match(
+        rule,
+        /-m addrtype --dst-type LOCAL -m recent --name \S+ (?:--mask \S+ )?--rcheck --seconds 30 -j PK-S-/u,
+      );
       if (rule.startsWith('-p tcp ')) assert.match(rule, / --syn /u);
       assert.doesNotMatch(rule, /--remove|--set|--update/u);
     }
@@ -77,7 +86,10 @@ describe('setupText, with services behind the gateway', () => {
 
   it('goes by the mark on the way through, and leaves flows of others alone', () => {
     for (const rule of chain('PK-FORWARD'))
-      assert.match(rule, /^-m connmark ! --mark 0x0\/0x30000000 -m conntrack --ctstate DNAT --ctproto \d+ --ctorigdstport \d+ -j PK-F-/u);
+      assert.match(
+        rule,
+        /^-m connmark ! --mark 0x0\/0x30000000 -m conntrack --ctstate DNAT --ctproto \d+ --ctorigdstport \d+ -j PK-F-/u,
+      );
     assert.equal(chain('PK-FORWARD').length, 3);
   });
 
@@ -87,7 +99,10 @@ describe('setupText, with services behind the gateway', () => {
       '-p tcp ! --syn -j PK-ADOPT',
       '-j DROP',
     ]);
-    assert.deepEqual(chain('PK-udp-51820'), ['-m connmark --mark 0x20000000/0x30000000 -j ACCEPT', '-j DROP']);
+    assert.deepEqual(chain('PK-udp-51820'), [
+      '-m connmark --mark 0x20000000/0x30000000 -j ACCEPT',
+      '-j DROP',
+    ]);
   });
 
   it('spends on the way through only', () => {
@@ -101,7 +116,9 @@ describe('setupText, with services behind the gateway', () => {
     assert.deepEqual(chain('PK-F-tcp-2222', lines), []);
     assert.equal(chain('PK-tcp-2222', lines).at(-1), '-j DROP');
     assert.equal(chain('PK-SEND-ON', lines).length, 1);
-    assert.deepEqual(chain('PK-S-tcp-445', lines).slice(1), ['-p tcp -j DNAT --to-destination [fd00::5]:4450']);
+    assert.deepEqual(chain('PK-S-tcp-445', lines).slice(1), [
+      '-p tcp -j DNAT --to-destination [fd00::5]:4450',
+    ]);
   });
 
   it('leaves FORWARD and nat alone where every service is on this host', () => {
@@ -110,7 +127,11 @@ describe('setupText, with services behind the gateway', () => {
   });
 
   it('lets connections of a service live on that was sent on before, and begins none', () => {
-    const nat = { ...RULESET.nat, present: ['PK-SEND-ON', 'PK-S-tcp-2222'], jumps: ['-A PREROUTING -j PK-SEND-ON'] };
+    const nat = {
+      ...RULESET.nat,
+      present: ['PK-SEND-ON', 'PK-S-tcp-2222'],
+      jumps: ['-A PREROUTING -j PK-SEND-ON'],
+    };
     const lines = linesOf({ services: [SSH], former: [{ protocol: 'tcp', port: 2222 }], nat });
     assert.deepEqual(chain('PK-F-tcp-2222', lines).slice(2), [
       '-m connmark --mark 0x20000000/0x30000000 -p tcp ! --syn -j ACCEPT',
@@ -129,13 +150,16 @@ describe('setupText, with services behind the gateway', () => {
   });
 
   it('remembers what was there because of its first rules', () => {
-    const made = (change: Partial<Ruleset>): string[] => linesOf(change).filter((line) => line.startsWith(':PK-MADE'));
+    const made = (change: Partial<Ruleset>): string[] =>
+      linesOf(change).filter((line) => line.startsWith(':PK-MADE'));
     assert.deepEqual(made({}), []);
     assert.deepEqual(made({ makesForward: true }), [':PK-MADE-BASE - [0:0]']);
     assert.deepEqual(made({ present: ['PK-MADE-BASE'] }), [':PK-MADE-BASE - [0:0]']);
     const nat = { present: [], jumps: [], makesTable: true, makesBase: true };
     assert.deepEqual(made({ nat }), [':PK-MADE - [0:0]', ':PK-MADE-BASE - [0:0]']);
-    assert.deepEqual(made({ nat: { ...RULESET.nat, present: ['PK-MADE', 'PK-SEND-ON'] } }), [':PK-MADE - [0:0]']);
+    assert.deepEqual(made({ nat: { ...RULESET.nat, present: ['PK-MADE', 'PK-SEND-ON'] } }), [
+      ':PK-MADE - [0:0]',
+    ]);
   });
 });
 
@@ -153,10 +177,15 @@ describe('teardownText, with services behind the gateway', () => {
   it('sends nothing on any more before the way through is gone', () => {
     const filter = { present: ['PK-FORWARD'], jumps: ['-A FORWARD -j PK-FORWARD'] };
     const nat = { present: ['PK-SEND-ON'], jumps: ['-A PREROUTING -j PK-SEND-ON'] };
-    assert.deepEqual(teardownText(filter, nat).split('\n').filter((line) => /^[*-]/u.test(line)), [
-      ...['*nat', '-D PREROUTING -j PK-SEND-ON', '-X PK-SEND-ON'],
-      ...['*filter', '-D FORWARD -j PK-FORWARD', '-X PK-FORWARD'],
-    ]);
+    assert.deepEqual(
+      teardownText(filter, nat)
+        .split('\n')
+        .filter((line) => /^[*-]/u.test(line)),
+      [
+        ...['*nat', '-D PREROUTING -j PK-SEND-ON', '-X PK-SEND-ON'],
+        ...['*filter', '-D FORWARD -j PK-FORWARD', '-X PK-FORWARD'],
+      ],
+    );
     assert.equal(teardownText({ present: [], jumps: [] }, { present: [], jumps: [] }), '');
   });
 });

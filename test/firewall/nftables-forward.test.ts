@@ -11,9 +11,21 @@ const NAS: Service = {
   ...{ name: 'nas', protocol: 'tcp', port: 2222, openForMs: 30_000, connections: 1 },
   to: { host: '10.0.0.5', port: 22 },
 };
-const SHARE: Service = { ...NAS, name: 'share', port: 445, connections: 2, to: { host: 'fd00::5', port: 4450 } };
+const SHARE: Service = {
+  ...NAS,
+  name: 'share',
+  port: 445,
+  connections: 2,
+  to: { host: 'fd00::5', port: 4450 },
+};
 const ADMIN: Service = { ...NAS, name: 'admin', port: 8443, connections: 'unlimited' };
-const VPN: Service = { ...NAS, name: 'vpn', protocol: 'udp', port: 51_820, to: { host: '10.0.0.6', port: 51_820 } };
+const VPN: Service = {
+  ...NAS,
+  name: 'vpn',
+  protocol: 'udp',
+  port: 51_820,
+  to: { host: '10.0.0.6', port: 51_820 },
+};
 const SSH: Service = { name: 'ssh', protocol: 'tcp', port: 22, openForMs: 30_000, connections: 1 };
 
 const RULESET: NftRuleset = {
@@ -55,7 +67,10 @@ describe('tableText, with services behind the gateway', () => {
 
   it('goes by the mark on the way through, and leaves flows of others alone', () => {
     for (const rule of chain('forward'))
-      assert.match(rule, /^meta l4proto \w+ ct status dnat ct mark & 0x30000000 != 0x0 ct original proto-dst vmap/u);
+      assert.match(
+        rule,
+        /^meta l4proto \w+ ct status dnat ct mark & 0x30000000 != 0x0 ct original proto-dst vmap/u,
+      );
     assert.equal(chain('forward').length, 2);
   });
 
@@ -123,7 +138,11 @@ describe('hostForwardRules', () => {
         /^insert rule inet filter forward meta l4proto (?:tcp|udp) ct status dnat ct mark & 0x30000000 != 0x0 ct original proto-dst \{ [\d, ]+ \} .* accept comment "portknock"$/u,
       );
     }
-    assert.ok(rules.some((rule) => rule.includes('== syn ct state new,established ct mark & 0x30000000 == 0x10000000')));
+    assert.ok(
+      rules.some((rule) =>
+        rule.includes('== syn ct state new,established ct mark & 0x30000000 == 0x10000000'),
+      ),
+    );
     assert.ok(!rules.some((rule) => /\{[^}]*\b22\b/u.test(rule)), 'a service of this host');
   });
 
