@@ -21,6 +21,8 @@ export async function joinInner({ gateway }: World): Promise<Inner> {
   ] as const) {
     await one.must('ip', ['addr', 'add', `10.78.0.${host}/24`, 'dev', device]);
     await one.must('ip', ['-6', 'addr', 'add', `fd78::${host}/64`, 'dev', device, 'nodad']);
+    // Who has no link-local address yet asks for no neighbour on behalf of others.
+    await one.must('sysctl', ['-qw', `net.ipv6.conf.${device}.accept_dad=0`]);
     await one.must('ip', ['link', 'set', device, 'up']);
   }
   await space.must('ip', ['route', 'add', 'default', 'via', '10.78.0.1']);
