@@ -3,7 +3,7 @@
 import { printable } from '../errors.ts';
 import type { KnockPort } from '../scheme/sequence.ts';
 import { authorizedClients } from './authorized-keys.ts';
-import { bitsOf, checkNames, checkSocketSees, checkStrength, checkTogether } from './checks.ts';
+import { bitsOf, checkNames, checkReach, checkSocketSees, checkStrength, checkTogether } from './checks.ts';
 import { clientSchemas, LATER_SCHEMES, type OneTimeEntry, type SequenceEntry } from './client-schemas.ts';
 import { checkSpaGateway, spaClient } from './clients-spa.ts';
 import { KeyOwners } from './owners.ts';
@@ -16,6 +16,8 @@ export interface ClientsContext {
   readonly settings: Settings | null;
   readonly source: GatewayConfig['source'] | null;
   readonly serviceNames: readonly string[] | null;
+  /** Those without problems. */
+  readonly services: GatewayConfig['services'];
   readonly accessKeys: readonly Uint8Array[];
   readonly secrets: SecretContext;
 }
@@ -41,6 +43,7 @@ export async function clientsOf(root: Section, context: ClientsContext): Promise
     if (serviceNames !== null && Array.isArray(named)) checkNames(section, named, serviceNames);
     if (client === null) continue;
     checkStrength(section, client);
+    checkReach(section, client, context.services);
     if (client.scheme === 'sequence') checkTogether(section, client, sequences);
     if (source?.kind === 'socket') checkSocketSees(section, client, source.ports);
     clients.push(client);

@@ -77,7 +77,7 @@ export async function parseConfig(text: string, options: ParseOptions): Promise<
   const source = checkSource(root, settings);
   const services = servicesOf(root, settings, firewall);
   const clients = await clientsOf(root, {
-    ...{ settings, source, accessKeys, secrets: context },
+    ...{ settings, source, services, accessKeys, secrets: context },
     serviceNames: root.names('services'),
   });
   problems.throwIfAny();

@@ -15,7 +15,7 @@ export function isForwarded(service: Service): service is Forwarded {
 }
 
 /** The family of the connections that get to a service; `null`: both. */
-export function familyOf({ to }: Pick<Service, 'to'>): 4 | 6 | null {
+export function familyOf({ to }: { readonly to?: Target }): 4 | 6 | null {
   if (to === undefined) return null;
   return to.host.includes(':') ? 6 : 4;
 }
@@ -25,10 +25,16 @@ export function formatTarget({ host, port }: Target): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** @throws KnockError `ERR_FIREWALL_UNSUPPORTED` for a source that cannot get where the service is */
-export function requireFamily(driver: string, service: Service, { address: { family } }: Prefix): void {
+/** Whether connections of the source's family get where the service is. */
+export function getsTo(service: Service, { address: { family } }: Prefix): boolean {
+  return (familyOf(service) ?? family) === family;
+}
+
+/** @throws KnockError `ERR_FIREWALL_UNSUPPORTED` for a source that does not get there */
+export function requireFamily(driver: string, service: Service, source: Prefix): void {
   const { name, to } = service;
-  if (to === undefined || familyOf(service) === family) return;
+  if (to === undefined || getsTo(service, source)) return;
+  const { family } = source.address;
   const other = family === 4 ? 6 : 4;
   throw new KnockError(
     'ERR_FIREWALL_UNSUPPORTED',

@@ -68,12 +68,12 @@ export async function findBackend(warning: (message: string) => void): Promise<B
   return usual;
 }
 
-/** Whether a back-end may hold anything in a table: asking the legacy programs would create it. */
-export function isInUse(backend: Backend, table = 'filter'): boolean {
+/** Whether a back-end may hold anything: asking the legacy programs would create their tables. */
+function isInUse(backend: Backend): boolean {
   if (backend === 'nft') return true;
   return ['ip_tables_names', 'ip6_tables_names'].some((name) => {
     try {
-      return readFileSync(`/proc/net/${name}`, 'latin1').split('\n').includes(table);
+      return readFileSync(`/proc/net/${name}`, 'latin1').split('\n').includes('filter');
     } catch {
       return false;
     }
@@ -100,7 +100,7 @@ export function trackingWarning(): string | null {
 /** Every filter table that exists, of both back-ends. */
 export async function readAllFilters(): Promise<readonly (readonly [Tables, FilterState])[]> {
   const found: [Tables, FilterState][] = [];
-  for (const tables of (['nft', 'legacy'] as const).filter((backend) => isInUse(backend)).flatMap(tablesOf)) {
+  for (const tables of (['nft', 'legacy'] as const).filter(isInUse).flatMap(tablesOf)) {
     try {
       found.push([tables, await readFilter(tables)]);
     } catch (error) {

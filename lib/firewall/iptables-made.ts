@@ -2,15 +2,8 @@
 // makes them when a first rule needs them, and only we know then that nobody else did.
 
 import type { Service } from './driver.ts';
-import { MADE, MADE_BASE, sendsOn, type NatState } from './iptables-forward.ts';
-import {
-  changeFilter,
-  isInUse,
-  readFilter,
-  type FilterState,
-  type Patience,
-  type Tables,
-} from './iptables-host.ts';
+import { FORWARD, MADE, MADE_BASE, sendsOn, type NatState } from './iptables-forward.ts';
+import { changeFilter, readFilter, type FilterState, type Patience, type Tables } from './iptables-host.ts';
 import { teardownText } from './iptables-rules.ts';
 import { attempt, run } from './run.ts';
 
@@ -35,9 +28,9 @@ export async function makesOf(
   { filter, services }: { readonly filter: FilterState; readonly services: readonly Service[] },
 ): Promise<Makes> {
   const isNeeded = sendsOn(services, tables.family);
-  const { present, jumps } =
-    isNeeded || isInUse(tables.backend, 'nat') ? await readFilter(tables, 'nat') : NONE;
-  const there = await tablesIn(tables);
+  const { present, jumps } = await natOf(tables, filter, isNeeded);
+  const isKnown = filter.present.length > 0 && !isNeeded;
+  const there = isKnown ? new Set(['filter', 'nat']) : await tablesIn(tables);
   const bases = isNeeded ? await basesOf(tables) : null;
   const makes = (base: string): boolean => bases !== null && !bases.has(base);
   return {
@@ -53,12 +46,17 @@ export async function makesOf(
 
 /** Removes every rule of ours from the tables of a family, and what is there because of us. */
 export async function removeRules(tables: Tables, filter: FilterState, patience: Patience): Promise<void> {
-  const nat = isInUse(tables.backend, 'nat') ? await readFilter(tables, 'nat') : NONE;
+  const nat = await natOf(tables, filter, false);
   const text = teardownText(filter, nat);
   if (text === '') return;
   await changeFilter(tables, text, patience);
   await removeMade(tables, 'nat', nat);
   await removeMade(tables, 'filter', filter);
+}
+
+/** Looked at only where it is ours too: the programs cannot read every table that others make. */
+async function natOf(tables: Tables, { present }: FilterState, isNeeded: boolean): Promise<FilterState> {
+  return isNeeded || present.includes(FORWARD) ? readFilter(tables, 'nat') : NONE;
 }
 
 /** Asking for a table by its name would show one in any case, and make that of the legacy programs. */

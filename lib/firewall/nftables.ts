@@ -13,7 +13,7 @@ import {
   type Opening,
   type Service,
 } from './driver.ts';
-import { requireFamily } from './forward.ts';
+import { getsTo, requireFamily } from './forward.ts';
 import { trackingWarning } from './iptables-host.ts';
 import { Adoption } from './nftables-adopt.ts';
 import { lookAround, removeTable, requireExpressible, setTable, type NftPlan } from './nftables-change.ts';
@@ -170,7 +170,8 @@ class NftablesDriver implements FirewallDriver {
         `nftables: no such service was set up: ${wanted} (call setup first)`,
       );
     }
-    if (!closes) requireFamily(this.name, service, source);
+    if (closes && !getsTo(service, source)) return null;
+    requireFamily(this.name, service, source);
     const until = closes || grant.openUntil <= Date.now() ? null : grant.openUntil;
     const width = widthOf(source);
     const widths = plan.widths.get(service.name) ?? [];
