@@ -72,14 +72,16 @@ export { iptables, type IptablesOptions } from './firewall/iptables.ts';
 export { type Protect } from './firewall/iptables-change.ts';
 export { type Backend } from './firewall/iptables-host.ts';
 export { mock, type MockDriver, type MockOptions } from './firewall/mock.ts';
-export { nftables, type NftablesOptions } from './firewall/nftables.ts';
+export { nftables } from './firewall/nftables.ts';
 export { type NftProtect } from './firewall/nftables-change.ts';
+export { type NftablesOptions } from './firewall/nftables-options.ts';
 export {
   type DriverContext,
   type FirewallDriver,
   type Grant,
   type Opening,
   type Service,
+  type Target,
 } from './firewall/driver.ts';
 
 export { createReplayFile, fileReplay } from './replay/file.ts';

@@ -108,7 +108,11 @@ function driverOf({ firewall, firewallBackend, protect }: GatewayConfig, clock: 
     case 'iptables':
       return iptables({ backend: firewallBackend, protect });
     case 'nftables':
-      return nftables(firewall.chain === null ? { protect } : { protect, chain: firewall.chain });
+      return nftables({
+        protect,
+        ...(firewall.chain === null ? {} : { chain: firewall.chain }),
+        ...(firewall.forwardChain === null ? {} : { forwardChain: firewall.forwardChain }),
+      });
     case 'command': {
       const { open, close, setup, teardown, timeoutMs } = firewall;
       return command({

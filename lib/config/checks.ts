@@ -1,6 +1,7 @@
 // What concerns several keys of a configuration at once: names that must exist, ports that must differ, a packet
 // source that must see the knocks, and how strong each sequence is.
 
+import { familyOf } from '../firewall/forward.ts';
 import { oneTimeBits } from '../scheme/one-time-key.ts';
 import { sequenceBits, sequenceProblem, sequencesProblem, type KnockPort } from '../scheme/sequence.ts';
 import { printable } from '../errors.ts';
@@ -73,6 +74,23 @@ export function checkStrength(section: Section, client: ClientConfig): void {
       ? ['sequence', 'use more knocks, or one-time']
       : ['knocks', 'use more knocks or ports'];
   section.warning(key, `sequence has ${client.bits} bits, less than ${WEAK_BITS} (${advice})`);
+}
+
+/** A knock that names no service opens all of its client's, so that it has to get to each of them. */
+export function checkReach(
+  section: Section,
+  client: ClientConfig,
+  services: GatewayConfig['services'],
+): void {
+  if (client.scheme !== 'one-time' && client.scheme !== 'sequence') return;
+  const at = (family: 4 | 6): string | undefined =>
+    client.services.find((name) => familyOf(services[name] ?? {}) === family);
+  const [four, six] = [at(4), at(6)];
+  if (four === undefined || six === undefined) return;
+  section.error(
+    'services',
+    `services ${four} and ${six} are where only IPv4 and only IPv6 get, so that no knock opens both (make a client for each)`,
+  );
 }
 
 /** Sequences that are good each by itself may still be in each other's way. */

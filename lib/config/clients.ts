@@ -7,6 +7,7 @@ import {
   bitsOf,
   checkKnockPort,
   checkNames,
+  checkReach,
   checkSocketSees,
   checkStrength,
   checkTogether,
@@ -24,6 +25,8 @@ export interface ClientsContext {
   readonly settings: Settings | null;
   readonly source: GatewayConfig['source'] | null;
   readonly serviceNames: readonly string[] | null;
+  /** Those without problems. */
+  readonly services: GatewayConfig['services'];
   readonly accessKeys: readonly Uint8Array[];
   readonly secrets: SecretContext;
 }
@@ -49,6 +52,7 @@ export async function clientsOf(root: Section, context: ClientsContext): Promise
     if (serviceNames !== null && Array.isArray(named)) checkNames(section, named, serviceNames);
     if (client === null) continue;
     checkStrength(section, client);
+    checkReach(section, client, context.services);
     if (client.scheme === 'sequence') checkTogether(section, client, sequences);
     if (source?.kind === 'socket') checkSocketSees(section, client, source.ports);
     clients.push(client);

@@ -15,6 +15,8 @@ export type FirewallConfig =
       readonly driver: 'nftables';
       /** A chain of the host that would drop what a grant admits: `family table chain`. */
       readonly chain: string | null;
+      /** The same for what goes on to services behind the gateway. */
+      readonly forwardChain: string | null;
     }
   | ({ readonly driver: 'command' } & CommandsConfig);
 
@@ -42,6 +44,9 @@ const driverSchema = v.object({ driver: oneOf('driver', DRIVERS) });
 const nftablesSchema = v.object({
   driver: v.unknown(),
   chain: v.optional(text('chain', 'family, table and chain', CHAIN, 'as in inet filter input')),
+  forward_chain: v.optional(
+    text('forward_chain', 'family, table and chain', CHAIN, 'as in inet filter forward'),
+  ),
 });
 const commandSchema = v.object({
   driver: v.unknown(),
@@ -69,7 +74,7 @@ function named(root: Section): FirewallConfig | null {
   const settings = root.parse(nameSchema);
   if (settings === null) return null;
   const { firewall: driver } = settings;
-  return driver === 'nftables' ? { driver, chain: null } : { driver };
+  return driver === 'nftables' ? { driver, chain: null, forwardChain: null } : { driver };
 }
 
 function described(section: Section): FirewallConfig | null {
@@ -84,7 +89,9 @@ function described(section: Section): FirewallConfig | null {
     case 'nftables': {
       section.refuseStrangers(Object.keys(nftablesSchema.entries));
       const settings = section.parse(nftablesSchema);
-      return settings === null ? null : { driver, chain: settings.chain ?? null };
+      if (settings === null) return null;
+      const { chain = null, forward_chain: forwardChain = null } = settings;
+      return { driver, chain, forwardChain };
     }
     case 'command':
       section.refuseStrangers(Object.keys(commandSchema.entries));

@@ -7,7 +7,7 @@ import { messageOf, printable, systemCode } from '../errors.ts';
 import { checkServices, checkSource } from './checks.ts';
 import { clientsOf } from './clients.ts';
 import { parseConfigDocument } from './document.ts';
-import { firewallOf } from './firewall.ts';
+import { firewallOf, type FirewallConfig } from './firewall.ts';
 import { permissionsOf, readHostFile, type ReadHostFile } from './files.ts';
 import { ConfigError } from './problems.ts';
 import {
@@ -75,9 +75,9 @@ export async function parseConfig(text: string, options: ParseOptions): Promise<
   const accessKeys = await accessKeysOf(root, context);
   const firewall = firewallOf(root);
   const source = checkSource(root, settings);
-  const services = servicesOf(root, settings);
+  const services = servicesOf(root, settings, firewall);
   const clients = await clientsOf(root, {
-    ...{ settings, source, accessKeys, secrets: context },
+    ...{ settings, source, services, accessKeys, secrets: context },
     serviceNames: root.names('services'),
   });
   problems.throwIfAny();
@@ -110,7 +110,11 @@ async function accessKeysOf(root: Section, context: SecretContext): Promise<read
   return keys;
 }
 
-function servicesOf(root: Section, settings: Settings | null): Record<string, ServiceConfig> {
+function servicesOf(
+  root: Section,
+  settings: Settings | null,
+  firewall: FirewallConfig | null,
+): Record<string, ServiceConfig> {
   const found = new Map<string, readonly [ServiceConfig, Section]>();
   for (const [name, section] of root.sections('services', 'service')) {
     if (!SERVICE_NAME.test(name)) {
@@ -119,10 +123,13 @@ function servicesOf(root: Section, settings: Settings | null): Record<string, Se
     section.refuseStrangers(Object.keys(serviceSchema.entries));
     const entry = section.parse(serviceSchema);
     if (entry === null) continue;
-    const { port, protocol } = entry;
+    const { port, protocol, to } = entry;
     const openForMs = entry.open_for ?? settings?.open_for ?? 30_000;
     const connections = entry.connections ?? settings?.connections ?? 1;
-    found.set(name, [{ port, protocol, openForMs, connections }, section]);
+    const service = { port, protocol, openForMs, connections, ...(to === undefined ? {} : { to }) };
+    found.set(name, [service, section]);
+    if (to !== undefined && firewall?.driver === 'command')
+      section.error('to', 'to is not of the command driver: its commands send nothing on (take it out)');
   }
   checkServices(found);
   if (root.isEmpty('services'))

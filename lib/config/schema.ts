@@ -3,6 +3,7 @@
 
 import { isIP } from 'node:net';
 import * as v from 'valibot';
+import type { Target } from '../firewall/driver.ts';
 import type { ClientAccess } from '../policy/access.ts';
 import type { FwknopClient } from '../scheme/fwknop-clients.ts';
 import type { OneTimeClient } from '../scheme/one-time.ts';
@@ -19,6 +20,7 @@ import {
   path,
   port,
   secretText,
+  target,
   text,
   value,
 } from './values.ts';
@@ -59,6 +61,8 @@ export interface ServiceConfig {
   readonly protocol: 'tcp' | 'udp';
   readonly openForMs: number;
   readonly connections: number | 'unlimited';
+  /** Where it lives, behind the gateway. */
+  readonly to?: Target;
 }
 
 /** A client; `bits` says what an outsider has to guess. */
@@ -137,6 +141,7 @@ export const serviceSchema = v.object({
   protocol: v.optional(oneOf('protocol', ['tcp', 'udp']), 'tcp'),
   open_for: v.optional(openFor),
   connections: v.optional(connections),
+  to: v.optional(target),
 });
 
 export type Settings = v.InferOutput<typeof settingsSchema>;

@@ -1,8 +1,10 @@
 // The kinds of values in a configuration, as valibot schemas: each refuses with its rule, what was got, and what to do.
 
 import * as v from 'valibot';
+import { formatAddress, parseAddress } from '../address.ts';
 import { parseDuration } from '../duration.ts';
 import { printable } from '../errors.ts';
+import { isTarget, type Target } from '../firewall/driver.ts';
 import { parseKnockPort } from '../scheme/sequence.ts';
 
 /** A value that `parse` understands; `null` from it means no. `advice` stands in parentheses at the end. */
@@ -77,6 +79,13 @@ export const knockPort = value(
   (input) => (typeof input === 'string' || typeof input === 'number' ? parseKnockPort(String(input)) : null),
 );
 
+/** `10.0.0.5:22`, `[fd00::5]:22`: a host behind the gateway. */
+export const target = value<Target>(
+  'to must be the address and the port of a host behind the gateway',
+  'write it as 10.0.0.5:22 or "[fd00::5]:22", quoted',
+  parseTarget,
+);
+
 /** Connections that one knock admits. */
 export const connections = value<number | 'unlimited'>(
   'connections must be a whole number from 1 to 16, or unlimited',
@@ -117,6 +126,14 @@ export function parsePortRange(input: unknown): readonly [low: number, high: num
   const low = Number(parts[1]);
   const high = Number(parts[2] ?? parts[1]);
   return low >= 1 && low <= high && high <= 65535 ? [low, high] : null;
+}
+
+function parseTarget(input: unknown): Target | null {
+  const parts = typeof input === 'string' ? /^(?:\[([^\]]+)\]|([\d.]+)):(\d{1,5})$/u.exec(input) : null;
+  const address = parseAddress(parts?.[1] ?? parts?.[2] ?? '');
+  if (address === null) return null;
+  const found = { host: formatAddress(address), port: Number(parts?.[3]) };
+  return isTarget(found) && (address.family === 6) === (parts?.[1] !== undefined) ? found : null;
 }
 
 function either(words: readonly (string | boolean)[]): string {

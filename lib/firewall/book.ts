@@ -1,11 +1,12 @@
 // The openings of a driver that has no kernel to keep them: whom they admit, how often, and until when. An address's
 // own opening is spent before that of a prefix around it, and a longer prefix before a shorter one.
 
-import { parseAddress, prefixContains, type Address, type Prefix } from '../address.ts';
+import { isWholeAddress, parseAddress, prefixContains, type Address, type Prefix } from '../address.ts';
 import type { Clock } from '../clock.ts';
 import { KnockError, printable } from '../errors.ts';
 import { isSameService, LINGER_MS, type Grant, type Opening, type Service } from './driver.ts';
-import { prefixOf } from './source.ts';
+import { requireFamily } from './forward.ts';
+import { readSource } from './source.ts';
 
 interface Open {
   readonly grant: Grant;
@@ -48,7 +49,9 @@ export class Book {
         `${this.#driver}: no such service was set up: ${wanted} (call setup first)`,
       );
     }
-    const prefix = prefixOf(this.#driver, grant.source);
+    const source = readSource(this.#driver, grant.source);
+    requireFamily(this.#driver, service, source);
+    const prefix = isWholeAddress(source) ? null : source;
     const key = keyOf(grant);
     this.#drop(key);
     const clock = this.#clock;

@@ -13,6 +13,7 @@ import {
   type Opening,
   type Service,
 } from './driver.ts';
+import { refuseTargets } from './forward.ts';
 import { run } from './run.ts';
 import { prefixOf } from './source.ts';
 
@@ -101,6 +102,7 @@ class CommandDriver implements FirewallDriver {
   }
 
   async #setup(services: readonly Service[], { warning, held = [] }: DriverContext): Promise<void> {
+    refuseTargets(this.name, services);
     const wanted = new Map(services.map((service) => [service.name, service]));
     const gone = [...this.#grants.values()].filter(
       ({ service }) => !isSameService(this.#services?.get(service), wanted.get(service)),

@@ -1,6 +1,15 @@
 // What a firewall driver is. A driver closes the services' ports at set-up, opens single grants, and leaves
 // their expiry and their spending to the kernel wherever it can.
 
+import { formatAddress, isUnicastSource, parseAddress } from '../address.ts';
+
+/** Where a service is that lives behind the gateway. */
+export interface Target {
+  /** Canonical text of an address; connections of the other family do not get there. */
+  readonly host: string;
+  readonly port: number;
+}
+
 /** A protected service, as drivers see it. */
 export interface Service {
   /** `[a-z0-9][a-z0-9-]{0,31}`. */
@@ -11,6 +20,8 @@ export interface Service {
   readonly openForMs: number;
   /** How many connections one knock admits. */
   readonly connections: number | 'unlimited';
+  /** Where connections go that a grant admits; without it, to this host. */
+  readonly to?: Target;
 }
 
 /** One opening. */
@@ -29,18 +40,32 @@ export interface Grant {
    */
   readonly openUntil: number;
   readonly connections: number | 'unlimited';
+  /** As the service has it. */
+  readonly to?: Target;
 }
 
 /** Whether a service stayed the same when the services changed, so that its grants stay; its time may differ. */
 export function isSameService(one: Service | undefined, other: Service | undefined): boolean {
   if (one === undefined || other === undefined) return false;
+  if (one.to?.host !== other.to?.host || one.to?.port !== other.to?.port) return false;
   return (['name', 'protocol', 'port', 'connections'] as const).every((key) => one[key] === other[key]);
 }
 
 /** Whether an opening for `grant` is good now where `service` is set up. */
 export function isLive(grant: Grant, service: Service | undefined, nowMs: number): boolean {
-  const { service: name, protocol, port, connections, openUntil } = grant;
-  return openUntil > nowMs && isSameService({ name, protocol, port, connections, openForMs: 0 }, service);
+  const { service: name, protocol, port, connections, openUntil, to } = grant;
+  const asked = { name, protocol, port, connections, openForMs: 0, ...(to === undefined ? {} : { to }) };
+  return openUntil > nowMs && isSameService(asked, service);
+}
+
+/** Whether packets can be sent on to `value`: a port of a unicast address that needs no interface to be named. */
+export function isTarget(value: unknown): value is Target {
+  if (typeof value !== 'object' || value === null) return false;
+  const { host, port } = value as Readonly<Record<string, unknown>>;
+  const address = typeof host === 'string' ? parseAddress(host) : null;
+  if (address === null || formatAddress(address) !== host || !isUnicastSource(address)) return false;
+  const isLinkLocal = address.family === 6 && address.words[0] >>> 22 === 0xfe80 >>> 6;
+  return !isLinkLocal && Number.isInteger(port) && Number(port) >= 1 && Number(port) <= 65_535;
 }
 
 /** How long an opening stays in `list()` after its end, milliseconds; it admits nobody then. */
@@ -69,14 +94,15 @@ export interface FirewallDriver {
   /**
    * Closes the ports. Called again, it takes another list of services: open grants of services that stay the same (see
    * `isSameService`) stay, grants of the others end. @throws KnockError `ERR_FIREWALL_*`; nothing is left half done, and after a call that
-   * was not the first, the earlier services stay set up
+   * was not the first, the earlier services stay set up. `ERR_FIREWALL_UNSUPPORTED` for a service with `to` from a driver
+   * that cannot send connections on
    */
   setup(services: readonly Service[], context: DriverContext): Promise<void>;
   /**
    * Opens one grant, to every address of its source if that is a prefix; a second grant for the same service and source
    * replaces the first. Of several that admit a connection, the one with the longest prefix is spent: an address's own
    * before all. One whose time is over opens nothing. @throws KnockError `ERR_FIREWALL_*`, `ERR_FIREWALL_UNSUPPORTED`
-   * also from a driver that cannot open to a prefix
+   * also from a driver that cannot open to a prefix, and for a source of another family than the service's `to`
    */
   open(grant: Grant): Promise<void>;
   /** Takes back what is left of a grant. An absent grant is no error. Established connections live on. */

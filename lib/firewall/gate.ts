@@ -8,6 +8,7 @@ import { systemClock, type Clock } from '../clock.ts';
 import { KnockError } from '../errors.ts';
 import { Book } from './book.ts';
 import type { FirewallDriver, Grant, Opening, Service } from './driver.ts';
+import { refuseTargets } from './forward.ts';
 
 /** {@link gate}'s options. */
 export interface GateOptions {
@@ -48,6 +49,7 @@ class GateDriver implements FirewallDriver {
   }
 
   async setup(services: readonly Service[]): Promise<void> {
+    refuseTargets(this.name, services);
     const servers = new Map(services.map((service) => [service.name, this.#serverOf(service, services)]));
     for (const [name, unguard] of [...this.#unguard]) {
       if (servers.has(name)) continue;

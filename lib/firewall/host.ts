@@ -2,7 +2,7 @@
 // override a drop elsewhere, so what the host drops stays shut also for those with a grant. (firewall.md 4.4)
 
 import { KnockError } from '../errors.ts';
-import type { Service } from './driver.ts';
+import type { Service, Target } from './driver.ts';
 import { closedPortLooks, readAllFilters, type FilterState, type Tables } from './iptables-host.ts';
 import { TABLE, type ShutStatements } from './nftables-rules.ts';
 import { readNft, type NftChain, type NftState } from './nftables-state.ts';
@@ -11,7 +11,10 @@ import { outcomeOf, type Outcome, type Probe, type Verdict } from './nftables-ve
 /** Programs and kernel interfaces that can rule a host. */
 export type FirewallKind = 'iptables-legacy' | 'iptables-nft' | 'nftables' | 'ufw' | 'firewalld';
 
-/** A chain that packets for this host go through. */
+/** Packets for this host, or those on their way to others. */
+export type HostHook = 'input' | 'forward';
+
+/** A chain that packets go through. */
 export interface HostFirewall {
   readonly kind: FirewallKind;
   /** In words. */
@@ -26,25 +29,27 @@ export interface HostFirewall {
 }
 
 /**
- * Every chain of the host that decides about packets for it, in the order in which they are asked; ours left out.
+ * Every chain of the host that decides about packets of each kind, in the order in which they are asked; ours left out.
  *
  * @throws KnockError `ERR_FIREWALL_*`
  */
-export async function findFirewalls(): Promise<readonly HostFirewall[]> {
+export async function findFirewalls(): Promise<Readonly<Record<HostHook, readonly HostFirewall[]>>> {
   const state = await readNft().catch((error: unknown) => {
     if (error instanceof KnockError && error.code === 'ERR_FIREWALL_MISSING') return null;
     throw error;
   });
-  return firewallsIn(state, await readAllFilters());
+  const filters = await readAllFilters();
+  return { input: firewallsIn(state, filters), forward: firewallsIn(state, filters, 'forward') };
 }
 
 /** The same, from what was read. */
 export function firewallsIn(
   state: NftState | null,
   filters: readonly (readonly [Tables, FilterState])[],
+  hook: HostHook = 'input',
 ): readonly HostFirewall[] {
-  const native = (state?.chains ?? []).filter((chain) => chain.hook === 'input' && !isOurs(chain));
-  const viaIptables = filters.filter(([, filter]) => holdsAnything(filter));
+  const native = (state?.chains ?? []).filter((chain) => chain.hook === hook && !isOurs(chain));
+  const viaIptables = filters.filter(([, filter]) => holdsAnything(filter, hook));
   return [
     ...native.filter((chain) => !isOfIptables(chain)).map((chain) => nativeFirewall(state, chain)),
     ...viaIptables.map(([tables, filter]) => iptablesFirewall(tables, filter)),
@@ -95,7 +100,7 @@ export function hostWarnings(
 }
 
 /** Whether our rules in `chain` let through there; which chain calls one without a hook is not looked at. */
-function isPassed(
+export function isPassed(
   { chain: own }: HostFirewall,
   firewalls: readonly HostFirewall[],
   chain: string | null,
@@ -120,7 +125,8 @@ function adviceOf({ kind, chain }: HostFirewall, [first]: readonly Service[]): s
   }
 }
 
-function stops({ verdict, mayAccept }: Outcome): boolean {
+/** Nothing gets through. */
+export function stops({ verdict, mayAccept }: Outcome): boolean {
   return verdict !== 'accept' && !mayAccept;
 }
 
@@ -152,7 +158,8 @@ function iptablesFirewall({ backend, family }: Tables, { text }: FilterState): H
     chain: null,
     families: [family],
     priority: 0,
-    outcome: (probe) => iptablesOutcome(text, probe),
+    outcome: (probe) =>
+      probe.to === undefined ? iptablesOutcome(text, probe) : forwardOutcome(text, probe.to, probe),
   };
 }
 
@@ -165,6 +172,24 @@ function iptablesOutcome(text: string, { protocol, family, port }: Probe): Outco
   }
   const verdict = looks === 'drop' ? 'drop' : rejection(looks.rejectWith, family);
   return { verdict, mayAccept: port !== null && namesPort(text, { protocol, port }) };
+}
+
+/** A rule that accepts and names where the packet goes, or that its destination was changed, may be for it. */
+function forwardOutcome(text: string, { host, port }: Target, { protocol, family }: Probe): Outcome {
+  const looks = closedPortLooks(text, protocol, 'FORWARD');
+  // Where the chain accepts what comes to its end, this says what the kernel says of a closed port.
+  const kernel = protocol === 'tcp' ? 'tcp-reset' : 'port-unreach';
+  const accepts = looks !== 'drop' && looks !== 'return' && looks.rejectWith === kernel;
+  const named = text.split('\n').some((line) => {
+    if (!/^-A (?!INPUT |OUTPUT ).* -j ACCEPT\b/u.test(line)) return false;
+    return (
+      / --ct\w+ (?:\w+,)*DNAT\b/u.test(line) ||
+      [` -d ${host}`, ` --dport ${port} `].some((part) => line.includes(part))
+    );
+  });
+  if (accepts) return { verdict: 'accept', mayAccept: true };
+  const verdict = looks === 'drop' || looks === 'return' ? 'drop' : rejection(looks.rejectWith, family);
+  return { verdict, mayAccept: named };
 }
 
 /** Whether a rule that does not drop names the port; where it stands and what else it asks is not looked at. */
@@ -214,10 +239,12 @@ function isOfIptables({ family, table, name }: NftChain): boolean {
   return (
     (family === 'ip' || family === 'ip6') &&
     /^(?:filter|mangle|raw|security|nat)$/u.test(table) &&
-    name === 'INPUT'
+    (name === 'INPUT' || name === 'FORWARD')
   );
 }
 
-function holdsAnything({ text }: FilterState): boolean {
-  return /^-A INPUT |^:INPUT (?!ACCEPT)/mu.test(text);
+function holdsAnything({ text }: FilterState, hook: HostHook): boolean {
+  return (hook === 'input' ? /^-A INPUT |^:INPUT (?!ACCEPT)/mu : /^-A FORWARD |^:FORWARD (?!ACCEPT)/mu).test(
+    text,
+  );
 }

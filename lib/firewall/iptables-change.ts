@@ -4,19 +4,21 @@
 
 import { KnockError, messageOf } from '../errors.ts';
 import type { Service } from './driver.ts';
+import { requireTarget } from './forward.ts';
+import { FORWARD, formerIn } from './iptables-forward.ts';
 import {
   changeFilter,
   closedPortLooks,
-  hasTable,
   readFilter,
-  removeRules,
   type FilterState,
   type Patience,
   type Tables,
 } from './iptables-host.ts';
 import type { RecentList } from './iptables-lists.ts';
 import { listsIn, type Plan } from './iptables-plan.ts';
-import { chainOf, MAIN, MOST_CONNECTIONS, setupText, type Shut } from './iptables-rules.ts';
+import { makesOf, removeRules } from './iptables-made.ts';
+import { MAIN, MOST_CONNECTIONS, setupText } from './iptables-rules.ts';
+import { chainOf, type Shut } from './iptables-service.ts';
 import { livePeers, type LivePeer } from './live-peers.ts';
 
 /** What strangers get at a protected port; see `IptablesOptions.protect`. */
@@ -86,22 +88,25 @@ async function setFamily(
   },
 ): Promise<void> {
   const { family } = tables;
+  const services = [...plan.services.values()];
   const text = setupText({
     family,
-    services: [...plan.services.values()],
+    services,
     widths: plan.widths,
     peers: peers.filter((peer) => peer.family === family && livesOn(peer, state)),
     shut: { tcp: shutOf(plan, state, 'tcp'), udp: shutOf(plan, state, 'udp') },
     present: state.present,
     jumps: state.jumps,
-    makesTable: state.present.length === 0 && !(await hasTable(tables)),
+    former: formerIn(state.present),
+    ...(await makesOf(tables, { filter: state, services })),
     extra: plan.lists.rules(family, listsIn(plan)),
   });
   await changeFilter(tables, text, { lockSeconds, warning: plan.warning });
-  if (comesFirst(await readFilter(tables))) return;
+  const other = hasOthersFirst(await readFilter(tables));
+  if (other === undefined) return;
   throw new KnockError(
     'ERR_FIREWALL_COMMAND',
-    `${tables.restore} took the rules, but INPUT does not start with them (is another program changing it?)`,
+    `${tables.restore} took the rules, but ${other} does not start with them (is another program changing it?)`,
   );
 }
 
@@ -147,13 +152,22 @@ function shutOf({ protect }: Plan, { text }: FilterState, protocol: 'tcp' | 'udp
   return { rejectWith: protocol === 'tcp' ? 'tcp-reset' : 'port-unreach' };
 }
 
-/** Rules that the host put before ours would decide about the protected ports. */
-function comesFirst({ text }: FilterState): boolean {
-  return text.split('\n').find((line) => line.startsWith('-A INPUT ')) === `-A INPUT -j ${MAIN}`;
+/** Rules that the host put before ours would decide about the protected ports: the chain that has them, or `undefined`. */
+function hasOthersFirst({ text, present }: FilterState): string | undefined {
+  const jumps = [
+    ['INPUT', MAIN] as const,
+    ...(present.includes(FORWARD) ? [['FORWARD', FORWARD] as const] : []),
+  ];
+  const lines = text.split('\n');
+  return jumps.find(
+    ([chain, ours]) => lines.find((line) => line.startsWith(`-A ${chain} `)) !== `-A ${chain} -j ${ours}`,
+  )?.[0];
 }
 
 /** @throws KnockError `ERR_FIREWALL_UNSUPPORTED` for a service that iptables has no rules for */
-export function requireExpressible({ name, connections }: Service): void {
+export function requireExpressible(service: Service): void {
+  const { name, connections } = service;
+  requireTarget('iptables', service);
   if (connections === 'unlimited' || connections <= MOST_CONNECTIONS) return;
   throw new KnockError(
     'ERR_FIREWALL_UNSUPPORTED',

@@ -2,8 +2,9 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { KnockError } from '../errors.ts';
-import { MADE, OURS, teardownText, type Shut } from './iptables-rules.ts';
-import { attempt, run } from './run.ts';
+import { OURS } from './iptables-rules.ts';
+import type { Shut } from './iptables-service.ts';
+import { run } from './run.ts';
 
 /** Which kernel interface the iptables programs speak. */
 export type Backend = 'legacy' | 'nft';
@@ -16,7 +17,7 @@ export interface Tables {
   readonly restore: string;
 }
 
-/** What stands in a filter table. */
+/** What stands in a table. */
 export interface FilterState {
   /** Chains of ours. */
   readonly present: readonly string[];
@@ -72,7 +73,7 @@ function isInUse(backend: Backend): boolean {
   if (backend === 'nft') return true;
   return ['ip_tables_names', 'ip6_tables_names'].some((name) => {
     try {
-      return readFileSync(`/proc/net/${name}`, 'latin1').includes('filter');
+      return readFileSync(`/proc/net/${name}`, 'latin1').split('\n').includes('filter');
     } catch {
       return false;
     }
@@ -110,9 +111,9 @@ export async function readAllFilters(): Promise<readonly (readonly [Tables, Filt
   return found;
 }
 
-/** Reads a filter table. */
-export async function readFilter(tables: Tables): Promise<FilterState> {
-  const text = await run(tables.save, ['-t', 'filter']);
+/** Reads a table. */
+export async function readFilter(tables: Tables, table: 'filter' | 'nat' = 'filter'): Promise<FilterState> {
+  const text = await run(tables.save, ['-t', table]);
   const lines = text.split('\n');
   const chains = lines.flatMap((line) => /^:(\S+) /u.exec(line)?.[1] ?? []);
   const jumps = lines.filter((line) => {
@@ -120,14 +121,6 @@ export async function readFilter(tables: Tables): Promise<FilterState> {
     return OURS.test(target) && !OURS.test(chain);
   });
   return { present: chains.filter((chain) => OURS.test(chain)), jumps, text };
-}
-
-/** Whether there is a filter table; asking for it by its name would show one in any case, and make that of the legacy programs. */
-export async function hasTable({ backend, save }: Tables): Promise<boolean> {
-  // Nothing but the unloading of its module takes a legacy table away again.
-  if (backend === 'legacy') return true;
-  const { status, stdout } = await attempt(save, []);
-  return status !== 0 || stdout.includes('*filter\n');
 }
 
 /**
@@ -159,39 +152,12 @@ export async function changeFilter(
   }
 }
 
-/** Removes every rule of ours from a filter table, and the table if it is there because of us. */
-export async function removeRules(tables: Tables, state: FilterState, patience: Patience): Promise<void> {
-  if (state.present.length === 0 && state.jumps.length === 0) return;
-  await changeFilter(tables, teardownText(state), patience);
-  if (state.present.includes(MADE) && isBare(await readFilter(tables))) await removeTable(tables);
-}
-
-/** The base chains of the table, as iptables has them, and nothing else. */
-function isBare({ text }: FilterState): boolean {
-  return !/^-|^:(?!(?:INPUT|FORWARD|OUTPUT) ACCEPT )/mu.test(text);
-}
-
-/**
- * The chain that our first rule made, then the table around it. Neither step takes anything away that another program
- * puts there meanwhile: the first fails where there is a rule or another policy, the second where there is a base chain.
- */
-async function removeTable({ family, save }: Tables): Promise<void> {
-  const table = `${family === 4 ? 'ip' : 'ip6'} filter`;
-  const made = ['INPUT', 'FORWARD', 'OUTPUT'].map((chain) => `create chain ${table} ${chain}`);
-  try {
-    await run(save.replace('-save', ''), ['-X', 'INPUT']);
-    await run('nft', ['-f', '-'], { input: [...made, `delete table ${table}`, ''].join('\n') });
-  } catch {
-    // An empty table does nothing, and without nft nobody sees it.
-  }
-}
-
 /**
  * What happens on this host to a packet for a port that nothing listens on and no rule names: the first rule for
  * everything of its protocol that ends in a verdict, or else the chain's policy.
  */
-export function closedPortLooks(text: string, protocol: 'tcp' | 'udp'): Shut {
-  const verdict = walk(text.split('\n'), 'INPUT', protocol, 0);
+export function closedPortLooks(text: string, protocol: 'tcp' | 'udp', chain = 'INPUT'): Shut {
+  const verdict = walk(text.split('\n'), chain, protocol, 0);
   if (verdict === 'ACCEPT') return { rejectWith: protocol === 'tcp' ? 'tcp-reset' : 'port-unreach' };
   if (verdict === null || verdict === 'DROP') return 'drop';
   return { rejectWith: verdict };

@@ -5,26 +5,27 @@
 // that it was ever opened to; one that admits any number has 5 and 2 more; over UDP N+2 and N more.
 
 import type { Service } from './driver.ts';
-import { listGroups, nameOf, type RecentList } from './iptables-lists.ts';
+import { forwardLines, MADE, natLines, type NatState } from './iptables-forward.ts';
+import {
+  ADOPT,
+  chainOf,
+  NO_MARK,
+  OPEN,
+  OPEN_MARK,
+  PENDING,
+  PENDING_MARK,
+  RESET,
+  serviceRules,
+  type Place,
+  type Shut,
+} from './iptables-service.ts';
 import type { LivePeer } from './live-peers.ts';
 import type { Widths } from './width.ts';
-
-/** What an unauthorised packet to a protected port gets; `return` leaves it to the host's own rules. */
-export type Shut = 'drop' | 'return' | { readonly rejectWith: string };
 
 export const MAIN = 'PORTKNOCK';
 /** Every chain of ours, and nobody else's, is called like this. */
 export const OURS = /^(?:PORTKNOCK|PK-[A-Za-z0-9-]+)$/u;
 
-/** Says that there was no table before our first rule. */
-export const MADE = 'PK-MADE';
-const OPEN = 'PK-OPEN';
-const PENDING = 'PK-PENDING';
-const RESET = 'PK-RESET';
-const ADOPT = 'PK-ADOPT';
-const PENDING_MARK = '0x10000000/0x30000000';
-const NO_MARK = '0x0/0x30000000';
-const OPEN_MARK = '0x20000000/0x30000000';
 /** One list, and some rules, per connection that a knock admits. */
 export const MOST_CONNECTIONS = 16;
 
@@ -44,15 +45,21 @@ export interface Ruleset {
   readonly makesTable: boolean;
   /** More lines for the transaction, with chains of their own. */
   readonly extra: readonly string[];
+  /** Ports that were sent on before, whatever they are now: their connections go through our rules. */
+  readonly former: readonly Place[];
+  /** There is no chain FORWARD yet. */
+  readonly makesForward: boolean;
+  readonly nat: NatState;
 }
 
 /** Input for `iptables-restore --noflush`: puts the whole ruleset in place of any earlier one, in one transaction. */
 export function setupText(ruleset: Ruleset): string {
   const { services, peers, present, jumps, makesTable, extra } = ruleset;
   const made = makesTable || present.includes(MADE) ? [MADE] : [];
-  const chains = [MAIN, OPEN, PENDING, RESET, ADOPT, ...made, ...services.map(chainOf)];
+  const forward = forwardLines(ruleset);
+  const chains = [MAIN, OPEN, PENDING, RESET, ADOPT, ...made, ...services.map(chainOf), ...forward.chains];
   const stale = present.filter((chain) => !chains.includes(chain));
-  return transaction([
+  const filter = transaction('filter', [
     ...jumps.map(removeRule),
     ...[...stale, ...chains].map((chain) => `:${chain} - [0:0]`),
     ...stale.map((chain) => `-X ${chain}`),
@@ -67,105 +74,43 @@ export function setupText(ruleset: Ruleset): string {
       (peer) =>
         `-A ${ADOPT} -p tcp -s ${peer.address} --sport ${peer.port} --dport ${peer.localPort} -j ${OPEN}`,
     ),
-    ...services.flatMap((service) => serviceRules(service, ruleset)),
+    ...services.flatMap((service) =>
+      serviceRules(service, ruleset).map((rule) => `-A ${chainOf(service)} ${rule}`),
+    ),
     // Loopback is not the outside: whoever is on the host reaches the service anyway.
     `-A ${MAIN} -i lo -j RETURN`,
     ...services.map(
       (service) => `-A ${MAIN} -p ${service.protocol} --dport ${service.port} -j ${chainOf(service)}`,
     ),
+    ...forward.rules,
     `-I INPUT 1 -j ${MAIN}`,
   ]);
+  const nat = natLines(ruleset);
+  // First the ports are closed and the ways through decided about, then packets are sent there.
+  return nat.length === 0 ? filter : filter + transaction('nat', nat);
 }
 
 /** Input for `iptables-restore --noflush`: removes every rule and chain of ours. */
-export function teardownText({ present, jumps }: Pick<Ruleset, 'present' | 'jumps'>): string {
-  return transaction([
-    ...jumps.map(removeRule),
-    ...present.map((chain) => `:${chain} - [0:0]`),
-    ...present.map((chain) => `-X ${chain}`),
-  ]);
-}
-
-function serviceRules(service: Service, { family, widths, shut }: Ruleset): string[] {
-  const chain = chainOf(service);
-  const groups = listGroups(
-    service,
-    (widths.get(service.name) ?? []).filter((width) => width.family === family),
-  );
-  const rules = service.protocol === 'tcp' ? tcpRules(service, groups) : udpRules(service, groups);
-  return [...rules, shutRule(shut[service.protocol])].map((rule) => `-A ${chain} ${rule}`);
-}
-
-function tcpRules(service: Service, groups: readonly (readonly RecentList[])[]): string[] {
-  const admits = groups.flatMap((lists) => lists.slice(-1)).map((gate) => held(service, gate));
-  // After a reset by the server, conntrack calls a new SYN on the same ports ESTABLISHED: marks never admit a SYN
-  // to an open connection.
-  const live = `-m connmark --mark ${OPEN_MARK} -p tcp ! --syn -j ACCEPT`;
-  const adopt = `-p tcp ! --syn -j ${ADOPT}`;
-  const fresh = (target: string): string[] =>
-    admits.map((gate) => `-p tcp --syn -m conntrack --ctstate NEW ${gate} -j ${target}`);
-  if (service.connections === 'unlimited')
-    return [
-      live,
-      adopt,
-      ...fresh(OPEN),
-      ...admits.map((gate) => `${repeatedSyn(OPEN_MARK)} ${gate} -j ACCEPT`),
-    ];
-  // ASSURED: conntrack saw this very handshake through. ESTABLISHED alone would do for a blind attacker: his forged
-  // SYN makes the real client answer our SYN-ACK with a reset, and after it conntrack lets any acknowledgement pass.
-  const completes =
-    `-m connmark --mark ${PENDING_MARK} -m conntrack --ctstate ESTABLISHED --ctstatus ASSURED --ctdir ORIGINAL ` +
-    '-p tcp --tcp-flags SYN,RST,ACK ACK';
-  return [
-    live,
-    `${repeatedSyn(PENDING_MARK)} -j ACCEPT`,
-    ...groups.flat().map((list) => `${completes} ${spent(service, list)} -j ${OPEN}`),
-    `-m connmark --mark ${PENDING_MARK} -p tcp --tcp-flags RST RST -j ${RESET}`,
-    `-m connmark --mark ${PENDING_MARK} -p tcp -j REJECT --reject-with tcp-reset`,
-    adopt,
-    ...fresh(PENDING),
-  ];
-}
-
-/** A SYN sent once more because the first or its answer was lost: the server has not answered, or only with SYN-ACK. */
-function repeatedSyn(mark: string): string {
-  return `-m connmark --mark ${mark} -p tcp --syn -m conntrack --ctstate NEW,ESTABLISHED`;
-}
-
-/** A datagram completes no handshake: the first one spends the grant, and who can spoof the source can spend it too. */
-function udpRules(service: Service, groups: readonly (readonly RecentList[])[]): string[] {
-  const takes = service.connections === 'unlimited' ? held : spent;
-  const fresh = groups.flat().map((list) => `-m conntrack --ctstate NEW ${takes(service, list)} -j ${OPEN}`);
-  return [`-m connmark --mark ${OPEN_MARK} -j ACCEPT`, ...fresh];
-}
-
-/** The source is in the list, and its time is not over. */
-function held({ openForMs }: Service, list: RecentList): string {
-  return `-m recent ${nameOf(list)} --rcheck --seconds ${Math.ceil(openForMs / 1000)}`;
-}
-
-/** And it is taken off: one step under the list's lock, so exactly one of racing packets gets each entry. */
-function spent(service: Service, list: RecentList): string {
-  return `${held(service, list)} -m recent ${nameOf(list)} --remove`;
-}
-
-function shutRule(shut: Shut): string {
-  if (shut === 'drop') return '-j DROP';
-  if (shut === 'return') return '-j RETURN';
-  return shut.rejectWith === 'tcp-reset'
-    ? '-p tcp -j REJECT --reject-with tcp-reset'
-    : `-j REJECT --reject-with ${shut.rejectWith}`;
-}
-
-/** The chain that decides about a service's packets. */
-export function chainOf({ protocol, port }: Pick<Service, 'protocol' | 'port'>): string {
-  return `PK-${protocol}-${port}`;
+export function teardownText(
+  filter: Pick<Ruleset, 'present' | 'jumps'>,
+  nat: Pick<Ruleset, 'present' | 'jumps'>,
+): string {
+  const text = (table: 'nat' | 'filter', { present, jumps }: typeof filter): string =>
+    present.length === 0 && jumps.length === 0
+      ? ''
+      : transaction(table, [
+          ...jumps.map(removeRule),
+          ...present.map((chain) => `:${chain} - [0:0]`),
+          ...present.map((chain) => `-X ${chain}`),
+        ]);
+  // Nothing is sent on to a way through that nobody decides about.
+  return text('nat', nat) + text('filter', filter);
 }
 
 function removeRule(rule: string): string {
   return rule.replace(/^-A/u, '-D');
 }
 
-function transaction(lines: readonly string[]): string {
-  return ['*filter', ...lines, 'COMMIT', ''].join('\n');
+function transaction(table: 'filter' | 'nat', lines: readonly string[]): string {
+  return [`*${table}`, ...lines, 'COMMIT', ''].join('\n');
 }

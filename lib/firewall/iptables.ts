@@ -15,17 +15,12 @@ import {
   type Opening,
   type Service,
 } from './driver.ts';
+import { forwardingWarnings, requireFamily } from './forward.ts';
 import { adopt } from './iptables-adopt.ts';
 import { putInForce, requireExpressible, type Protect } from './iptables-change.ts';
-import {
-  findBackend,
-  readAllFilters,
-  removeRules,
-  tablesOf,
-  trackingWarning,
-  type Backend,
-} from './iptables-host.ts';
+import { findBackend, readAllFilters, tablesOf, trackingWarning, type Backend } from './iptables-host.ts';
 import { gateOf, listsOf } from './iptables-lists.ts';
+import { removeRules } from './iptables-made.ts';
 import { hasWidth, sourcesIn, type Plan } from './iptables-plan.ts';
 import { kernelLists } from './recent.ts';
 import { readSource } from './source.ts';
@@ -129,14 +124,14 @@ class IptablesDriver implements FirewallDriver {
     for (const name of [...this.#lapses.keys()]) {
       if (!services.some((service) => service.name === name && !isFresh(service))) this.#lapses.delete(name);
     }
-    const liberal = trackingWarning();
-    if (liberal !== null) warning(liberal);
+    for (const line of [trackingWarning(), ...forwardingWarnings(services)]) if (line !== null) warning(line);
   }
 
   async #open(grant: Grant, asked: number): Promise<void> {
     const source = readSource(this.name, grant.source);
     const width = widthOf(source);
     const { plan, service } = this.#prepared(grant);
+    requireFamily(this.name, service, source);
     requireSoon(asked);
     // The kernel would give it the service's whole time.
     if (grant.openUntil <= Date.now()) return this.#close(grant);

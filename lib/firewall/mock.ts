@@ -5,6 +5,7 @@ import type { Clock } from '../clock.ts';
 import { KnockError } from '../errors.ts';
 import { Book } from './book.ts';
 import type { FirewallDriver, Grant, Opening, Service } from './driver.ts';
+import { requireTarget } from './forward.ts';
 
 /** A method of {@link FirewallDriver}. */
 export type DriverMethod = 'setup' | 'open' | 'close' | 'list' | 'teardown';
@@ -65,6 +66,7 @@ export function mock(options: MockOptions = {}): MockDriver {
     },
     async setup(services) {
       await begin({ method: 'setup', services });
+      for (const service of services) requireTarget('mock', service);
       book.setServices(services);
     },
     async open(grant) {

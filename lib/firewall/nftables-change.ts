@@ -3,17 +3,21 @@
 
 import { KnockError, messageOf } from '../errors.ts';
 import type { Service } from './driver.ts';
-import { closedPorts, findFirewalls, hostWarnings, kernelAnswer, type HostFirewall } from './host.ts';
+import { forwardingWarnings, requireTarget } from './forward.ts';
+import { forwardWarnings } from './host-forward.ts';
+import { closedPorts, findFirewalls, hostWarnings, kernelAnswer } from './host.ts';
 import { livePeers, type LivePeer } from './live-peers.ts';
+import { formerIn } from './nftables-forward.ts';
 import {
-  chainOf,
   COMMENT,
+  hostForwardRules,
   hostRules,
   PRIORITY,
   TABLE,
   tableText,
   type ShutStatements,
 } from './nftables-rules.ts';
+import { chainOf } from './nftables-service.ts';
 import { readNft, type NftRule, type NftState } from './nftables-state.ts';
 import { run } from './run.ts';
 import type { Widths } from './width.ts';
@@ -28,6 +32,8 @@ export interface NftPlan {
   readonly shut: { readonly tcp: ShutStatements; readonly udp: ShutStatements };
   /** `inet filter input`: where our rules are inserted. */
   readonly chain: string | null;
+  /** The same for what goes on to other hosts: `inet filter forward`. */
+  readonly forwardChain: string | null;
 }
 
 /** The kernel counts in 32 bits. */
@@ -41,15 +47,15 @@ const MOST_CONNECTIONS = 2 ** 32 - 1;
 export async function lookAround({
   protect,
   chain,
+  forwardChain,
   services,
   warning,
-}: {
+}: Pick<NftPlan, 'chain' | 'forwardChain'> & {
   readonly protect: NftProtect;
-  readonly chain: string | null;
   readonly services: readonly Service[];
   readonly warning: (message: string) => void;
 }): Promise<NftPlan['shut']> {
-  let firewalls: readonly HostFirewall[] = [];
+  let firewalls: Awaited<ReturnType<typeof findFirewalls>> = { input: [], forward: [] };
   try {
     firewalls = await findFirewalls();
   } catch (error) {
@@ -57,9 +63,14 @@ export async function lookAround({
       `cannot tell which firewalls this host has: ${messageOf(error)} (check that granted ports get through)`,
     );
   }
-  for (const line of hostWarnings(firewalls, { services, chain })) warning(line);
+  for (const line of [
+    ...hostWarnings(firewalls.input, { services, chain }),
+    ...forwardWarnings(firewalls.forward, { services, chain: forwardChain }),
+    ...forwardingWarnings(services),
+  ])
+    warning(line);
   const shutOf = (protocol: 'tcp' | 'udp'): ShutStatements => {
-    if (protect === true) return closedPorts(firewalls, protocol);
+    if (protect === true) return closedPorts(firewalls.input, protocol);
     const statement = protect === false ? '' : protect === 'drop' ? 'drop' : kernelAnswer(protocol);
     return { 4: statement, 6: statement };
   };
@@ -82,9 +93,13 @@ export async function setTable(plan: NftPlan, keeps: ReadonlySet<string>): Promi
       peers: peers.filter((peer) => livesOn(peer, chains)),
       present:
         keeps.size > 0 && state.tables.has(TABLE) ? { chains, sets: state.sets.get(TABLE) ?? [] } : null,
+      former: formerIn(chains),
       extra: [
         ...guestRules(state).map(removal),
-        ...(plan.chain === null ? [] : hostRules(requireChain(state, plan.chain), services)),
+        ...(plan.chain === null ? [] : hostRules(requireChain(state, plan.chain, 'input'), services)),
+        ...(plan.forwardChain === null
+          ? []
+          : hostForwardRules(requireChain(state, plan.forwardChain, 'forward'), services)),
       ],
     }),
   );
@@ -120,16 +135,16 @@ function removal({ family, table, chain, handle }: NftRule): string {
   return `delete rule ${family} ${table} ${chain} handle ${handle}`;
 }
 
-function requireChain({ chains }: NftState, wanted: string): string {
+function requireChain({ chains }: NftState, wanted: string, hook: 'input' | 'forward'): string {
   const found = chains.find(({ family, table, name }) => `${family} ${table} ${name}` === wanted);
   if (found === undefined) throw unsupported(`there is no chain ${wanted} (nft list chains)`);
   if (/^ip6? (?:filter|mangle|raw|security|nat) [A-Z]+$/u.test(wanted))
     throw unsupported(
       `chain ${wanted} belongs to iptables, which could not read our rules (use the iptables driver)`,
     );
-  if (found.hook !== null && (found.hook !== 'input' || found.priority <= PRIORITY))
+  if (found.hook !== null && (found.hook !== hook || found.priority <= PRIORITY))
     throw unsupported(
-      `chain ${wanted} is not asked after ours: hook ${found.hook}, priority ${found.priority} (name one of hook input, priority 0)`,
+      `chain ${wanted} is not asked after ours: hook ${found.hook}, priority ${found.priority} (name one of hook ${hook}, priority 0)`,
     );
   return wanted;
 }
@@ -143,7 +158,9 @@ function isOurs({ family, table }: { readonly family: string; readonly table: st
 }
 
 /** @throws KnockError `ERR_FIREWALL_UNSUPPORTED` for a service that nftables has no rules for */
-export function requireExpressible({ name, connections }: Service): void {
+export function requireExpressible(service: Service): void {
+  const { name, connections } = service;
+  requireTarget('nftables', service);
   if (connections === 'unlimited' || connections <= MOST_CONNECTIONS) return;
   throw new KnockError(
     'ERR_FIREWALL_UNSUPPORTED',

@@ -3,9 +3,20 @@
 // is. Two bits of the connection mark say how far a connection got. That exactly one of racing packets gets a grant's
 // last connection is the kernel's limit of one, counted in the element itself.
 
-import { formatMask } from '../address.ts';
 import type { Service } from './driver.ts';
 import type { LivePeer } from './live-peers.ts';
+import { forwardingRules, hostForwards } from './nftables-forward.ts';
+import {
+  chainOf,
+  chainsOf,
+  MARK_BITS,
+  NO_SYN,
+  OPEN,
+  PENDING,
+  serviceRules,
+  SYN,
+  type Place,
+} from './nftables-service.ts';
 import { groupsOf, kindsOf, limitOf, setName, type Group, type SetKind } from './nftables-sets.ts';
 import type { Widths } from './width.ts';
 
@@ -33,17 +44,19 @@ export interface NftRuleset {
   readonly present: { readonly chains: readonly string[]; readonly sets: readonly string[] } | null;
   /** Names of the services whose sets keep their elements. */
   readonly keeps: ReadonlySet<string>;
+  /** Ports that were sent on before, whatever they are now: their connections go through our table. */
+  readonly former: readonly Place[];
   /** Lines about other tables, for the same transaction. */
   readonly extra: readonly string[];
 }
 
-const PENDING = '0x10000000';
-const OPEN = '0x20000000';
-const MARK_BITS = 'ct mark & 0x30000000';
-const SYN = 'tcp flags & (fin | syn | rst | ack) == syn';
-const NO_SYN = 'tcp flags & (fin | syn | rst | ack) != syn';
-/** A spent grant is remembered until it has left `list()`. */
-const SPENT_GRACE_MS = 2000;
+/** The chains that the kernel calls. */
+const HOOKS: Readonly<Record<string, string>> = {
+  input: `type filter hook input priority ${PRIORITY}; policy accept;`,
+  forward: `type filter hook forward priority ${PRIORITY}; policy accept;`,
+  // Before the host's own, at -100.
+  'send-on': `type nat hook prerouting priority ${PRIORITY - 100}; policy accept;`,
+};
 const COMMON_CHAINS = ['now-open', 'now-pending', 'now-new', 'adopt', 'shut-tcp', 'shut-udp'];
 
 /** Input for `nft -f -`: puts the whole ruleset in place of any earlier one, in one transaction. */
@@ -51,7 +64,8 @@ export function tableText(ruleset: NftRuleset): string {
   const { services, widths, peers, shut, present, keeps, extra } = ruleset;
   const groups = services.flatMap((service) => groupsOf(service, widths));
   const sets = new Map(groups.flatMap((group) => declarations(group)));
-  const chains = [...COMMON_CHAINS, ...services.flatMap(chainsOf)];
+  const forwarding = forwardingRules(ruleset);
+  const chains = [...COMMON_CHAINS, ...services.flatMap(chainsOf), ...forwarding.chains];
   const kept = new Set(
     groups
       .filter(({ service }) => keeps.has(service.name))
@@ -68,7 +82,7 @@ export function tableText(ruleset: NftRuleset): string {
           `flush table ${TABLE}`,
           ...present.sets.filter((name) => !kept.has(name)).map((name) => `delete set ${TABLE} ${name}`),
           ...present.chains
-            .filter((name) => name !== 'input' && !chains.includes(name))
+            .filter((name) => ![...chains, ...Object.keys(HOOKS)].includes(name))
             .map((name) => `delete chain ${TABLE} ${name}`),
         ]),
     ...[...sets].flatMap(([name, body]) => (kept.has(name) ? [] : [`add set ${TABLE} ${name} { ${body} }`])),
@@ -77,7 +91,7 @@ export function tableText(ruleset: NftRuleset): string {
         `add set ${TABLE} adopt-v${family} { type ipv${family}_addr . inet_service . inet_service; }`,
     ),
     ...[...new Set(peers.map(adopted))],
-    `add chain ${TABLE} input { type filter hook input priority ${PRIORITY}; policy accept; }`,
+    ...['input', ...forwarding.bases].map((chain) => `add chain ${TABLE} ${chain} { ${HOOKS[chain]} }`),
     ...chains.map((chain) => `add chain ${TABLE} ${chain}`),
     ...add('now-open', [`ct mark set ct mark & 0xcfffffff ^ ${OPEN} accept`]),
     ...add('now-pending', [`ct mark set ct mark & 0xcfffffff ^ ${PENDING} accept`]),
@@ -92,6 +106,7 @@ export function tableText(ruleset: NftRuleset): string {
         add(chain, rules),
       ),
     ),
+    ...Object.entries(forwarding.rules).flatMap(([chain, rules]) => add(chain, rules)),
     // Loopback is not the outside: whoever is on the host reaches the service anyway.
     ...add('input', ['iif lo accept', ...dispatch(services, 'tcp'), ...dispatch(services, 'udp')]),
     ...extra,
@@ -111,80 +126,16 @@ export function hostRules(chain: string, services: readonly Service[]): readonly
       `${to} ${NO_SYN} ${MARK_BITS} == ${OPEN}`,
     ];
   });
-  return rules.map((rule) => `insert rule ${chain} ${rule} accept comment "${COMMENT}"`);
+  return rules.map((rule) => guestRule(chain, rule));
 }
 
-function serviceRules(
-  service: Service,
-  groups: readonly Group[],
-): Readonly<Record<string, readonly string[]>> {
-  const name = chainOf(service);
-  if (service.protocol === 'udp') return { [name]: [...udpRules(groups), 'goto shut-udp'] };
-  return {
-    [name]: [
-      // After a reset by the server, conntrack calls a new SYN on the same ports ESTABLISHED: a mark never admits a SYN
-      // to an open connection.
-      `${NO_SYN} ${MARK_BITS} == ${OPEN} accept`,
-      `${MARK_BITS} == ${PENDING} goto ${pendingOf(service)}`,
-      `${NO_SYN} jump adopt`,
-      ...groups.map((group) => `${SYN} ct state new ${mayBegin(group)} goto now-pending`),
-      'goto shut-tcp',
-    ],
-    [pendingOf(service)]: [
-      ...repeatedSyns(service, groups),
-      ...completions(service, groups),
-      'tcp flags & rst == rst goto now-new',
-      'reject with tcp reset',
-    ],
-  };
+/** The same for a chain that packets for other hosts go through. */
+export function hostForwardRules(chain: string, services: readonly Service[]): readonly string[] {
+  return hostForwards(services).map((rule) => guestRule(chain, rule));
 }
 
-/** A SYN sent once more because the first or its answer was lost. Where nothing is counted later, it counts as a first. */
-function repeatedSyns({ connections }: Service, groups: readonly Group[]): string[] {
-  const gates = connections === 'unlimited' ? groups.map((group) => `${mayBegin(group)} `) : [''];
-  return gates.map((gate) => `${SYN} ct state new,established ${gate}accept`);
-}
-
-/**
- * ASSURED: conntrack saw this very handshake through. ESTABLISHED alone would do for a blind attacker: his forged SYN
- * makes the real client answer our SYN-ACK with a reset, and after it conntrack lets any acknowledgement pass.
- */
-function completions(service: Service, groups: readonly Group[]): string[] {
-  const completes =
-    'tcp flags & (syn | rst | ack) == ack ct state established ct status assured ct direction original';
-  if (service.connections === 'unlimited') return [`${completes} goto now-open`];
-  return groups.flatMap((group) => spends(group).map((spend) => `${completes} ${spend} goto now-open`));
-}
-
-/** A datagram completes no handshake: the first one spends the grant, and who can spoof the source can spend it too. */
-function udpRules(groups: readonly Group[]): string[] {
-  const fresh = groups.flatMap((group) =>
-    group.service.connections === 'unlimited'
-      ? [mayBegin(group)]
-      : spends(group).map((spend) => `${mayBegin(group)} ${spend}`),
-  );
-  return [`${MARK_BITS} == ${OPEN} accept`, ...fresh.map((rule) => `ct state new ${rule} goto now-open`)];
-}
-
-function mayBegin(group: Group): string {
-  const source = sourceOf(group);
-  const gate = `${source} @${setName(group, 'gate')}`;
-  return group.service.connections === 'unlimited'
-    ? gate
-    : `${gate} ${source} != @${setName(group, 'spent')}`;
-}
-
-/** Looking an element up counts in it: exactly as many look-ups match as its limit says. */
-function spends(group: Group): string[] {
-  const source = sourceOf(group);
-  const seconds = Math.ceil((group.service.openForMs + SPENT_GRACE_MS) / 1000);
-  const last = `${source} @${setName(group, 'left')} add @${setName(group, 'spent')} { ${source} timeout ${seconds}s }`;
-  return group.service.connections === 1 ? [last] : [`${source} @${setName(group, 'more')}`, last];
-}
-
-function sourceOf({ family, width }: Group): string {
-  const source = family === 4 ? 'ip saddr' : 'ip6 saddr';
-  return width === null ? source : `${source} & ${formatMask(width)}`;
+function guestRule(chain: string, condition: string): string {
+  return `insert rule ${chain} ${condition} accept comment "${COMMENT}"`;
 }
 
 function declarations(group: Group): (readonly [name: string, body: string])[] {
@@ -212,17 +163,4 @@ function dispatch(services: readonly Service[], protocol: 'tcp' | 'udp'): string
   if (ports.length === 0) return [];
   const verdicts = ports.map((service) => `${service.port} : goto ${chainOf(service)}`);
   return [`${protocol} dport vmap { ${verdicts.join(', ')} }`];
-}
-
-function chainsOf(service: Service): readonly string[] {
-  return service.protocol === 'tcp' ? [chainOf(service), pendingOf(service)] : [chainOf(service)];
-}
-
-/** The chain that decides about a service's packets. */
-export function chainOf({ protocol, port }: Pick<Service, 'protocol' | 'port'>): string {
-  return `${protocol}-${port}`;
-}
-
-function pendingOf(service: Service): string {
-  return `${chainOf(service)}-pending`;
 }

@@ -4,6 +4,7 @@
 
 import { firstAddress, formatAddress, parseAddress, type Prefix } from '../address.ts';
 import { LINGER_MS, type Service } from './driver.ts';
+import { familyOf } from './forward.ts';
 import { widthOf, type Width, type Widths } from './width.ts';
 
 /** What identifies the sets of one family, for addresses or for prefixes of one length. */
@@ -34,10 +35,11 @@ export interface Change {
 /** A service's groups, in the order in which they are spent: an address before a prefix, the longest prefix first. */
 export function groupsOf(service: Service, widths: Widths): readonly Group[] {
   const prefixes = (widths.get(service.name) ?? []).toSorted((one, other) => other.length - one.length);
+  const only = familyOf(service);
   return [
     ...([4, 6] as const).map((family) => ({ service, family, width: null })),
     ...prefixes.map((width) => ({ service, family: width.family, width })),
-  ];
+  ].filter(({ family }) => only === null || family === only);
 }
 
 /** The sets that a group of this service has. */

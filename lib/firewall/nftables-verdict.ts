@@ -1,6 +1,7 @@
 // What a chain of the host does with a packet to some port, as far as that can be told without sending one: the first
 // packet of a connection, from anywhere outside. A rule matches, or does not, or it depends on what we do not know.
 
+import type { Target } from './driver.ts';
 import { recordOf, textOf, type NftChain, type NftState } from './nftables-state.ts';
 
 /** The first packet of a connection. */
@@ -9,6 +10,8 @@ export interface Probe {
   readonly family: 4 | 6;
   /** `null`: a port that no rule names. */
   readonly port: number | null;
+  /** It was sent on, and goes there. */
+  readonly to?: Target;
 }
 
 /** `accept`, `drop`, or an nft statement that rejects. */
@@ -139,7 +142,7 @@ function lookUp(
 /** What an expression is for the probe; `null`: not known; `other`: the probe has no such thing. */
 function valuesOf(
   left: Readonly<Record<string, unknown>>,
-  { protocol, family, port }: Probe,
+  { protocol, family, port, to }: Probe,
 ): readonly (string | number)[] | null | 'other' {
   const { meta, ct, payload, fib } = left;
   const key = textOf(recordOf(meta).key);
@@ -147,11 +150,13 @@ function valuesOf(
   if (key === 'nfproto') return [`ipv${family}`];
   if (key === 'iif' || key === 'iifname') return ['an interface outside'];
   if (textOf(recordOf(ct).key) === 'state') return ['new'];
-  if (recordOf(fib).result === 'type') return ['local'];
+  if (textOf(recordOf(ct).key) === 'status' && to !== undefined) return ['dnat'];
+  if (recordOf(fib).result === 'type') return [to === undefined ? 'local' : 'unicast'];
   const { protocol: header, field } = recordOf(payload);
   if (header === undefined) return null;
   if (header === 'ip' || header === 'ip6') {
     if ((header === 'ip') !== (family === 4)) return 'other';
+    if (field === 'daddr' && to !== undefined) return [to.host];
     return field === 'protocol' || field === 'nexthdr' ? [protocol] : null;
   }
   if (header !== protocol && header !== 'th') return 'other';

@@ -13,36 +13,16 @@ import {
   type Opening,
   type Service,
 } from './driver.ts';
+import { getsTo, requireFamily } from './forward.ts';
 import { trackingWarning } from './iptables-host.ts';
 import { Adoption } from './nftables-adopt.ts';
-import {
-  lookAround,
-  removeTable,
-  requireExpressible,
-  setTable,
-  type NftPlan,
-  type NftProtect,
-} from './nftables-change.ts';
+import { lookAround, removeTable, requireExpressible, setTable, type NftPlan } from './nftables-change.ts';
 import { NftGrants } from './nftables-grants.ts';
-import { CHAIN } from './nftables-rules.ts';
+import { placeOf, type NftablesOptions, type NftPlace } from './nftables-options.ts';
 import { groupOf, type Change, type Group } from './nftables-sets.ts';
 import { Turns } from './nftables-turns.ts';
 import { readSource } from './source.ts';
 import { isSameWidth, widthOf, type Widths } from './width.ts';
-
-/** {@link nftables}'s options. */
-export interface NftablesOptions {
-  /**
-   * What strangers get at a protected port: `true`, what the host's other closed ports give; `drop`; `reject`, a TCP
-   * reset or ICMP port unreachable; `false`, whatever your own rules do.
-   */
-  readonly protect?: NftProtect;
-  /**
-   * A chain of the host that drops what it does not know, as `family table chain` (`inet filter input`): at its top goes
-   * a rule that lets through what a grant admitted, and nothing else.
-   */
-  readonly chain?: string;
-}
 
 /** More than any element of ours outlives its grant's time and its service's. */
 const TRACE_GRACE_MS = 10_000;
@@ -50,14 +30,10 @@ const TRACE_GRACE_MS = 10_000;
 /**
  * The nftables driver. Needs root, or CAP_NET_ADMIN in a user namespace, and nft 1.0 or later.
  *
- * @throws RangeError for a `chain` that is none
+ * @throws RangeError for a `chain` or `forwardChain` that is none
  */
 export function nftables(options: NftablesOptions = {}): FirewallDriver {
-  const { protect = true, chain = null } = options;
-  if (chain !== null && !CHAIN.test(chain)) {
-    throw new RangeError(`chain must be 'family table chain', got '${printable(chain)}' (inet filter input)`);
-  }
-  return new NftablesDriver(protect, chain);
+  return new NftablesDriver(placeOf(options));
 }
 
 interface Open {
@@ -77,8 +53,7 @@ interface Wanted {
 class NftablesDriver implements FirewallDriver {
   readonly name = 'nftables';
   readonly real = true;
-  readonly #protect: NftProtect;
-  readonly #chain: string | null;
+  readonly #place: NftPlace;
   readonly #grants = new NftGrants();
   readonly #turns = new Turns<Wanted>((wanted) => this.#change(wanted));
   /** By service and source. */
@@ -87,9 +62,8 @@ class NftablesDriver implements FirewallDriver {
   readonly #traces = new Map<string, number>();
   #plan: NftPlan | null = null;
 
-  constructor(protect: NftProtect, chain: string | null) {
-    this.#protect = protect;
-    this.#chain = chain;
+  constructor(place: NftPlace) {
+    this.#place = place;
   }
 
   setup(services: readonly Service[], context: DriverContext): Promise<void> {
@@ -122,10 +96,11 @@ class NftablesDriver implements FirewallDriver {
     this.#grants.tell(warning);
     const earlier = this.#plan;
     const stays = (service: Service): boolean => isSameService(earlier?.services.get(service.name), service);
-    const shut = await lookAround({ protect: this.#protect, chain: this.#chain, services, warning });
+    const shut = await lookAround({ ...this.#place, services, warning });
     const adoption = new Adoption(earlier === null ? held : [], services);
     const plan: NftPlan = {
-      ...{ shut, chain: this.#chain },
+      ...this.#place,
+      shut,
       services: new Map(services.map((service) => [service.name, service])),
       widths: new Map(
         services.map((service) => [
@@ -195,6 +170,8 @@ class NftablesDriver implements FirewallDriver {
         `nftables: no such service was set up: ${wanted} (call setup first)`,
       );
     }
+    if (closes && !getsTo(service, source)) return null;
+    requireFamily(this.name, service, source);
     const until = closes || grant.openUntil <= Date.now() ? null : grant.openUntil;
     const width = widthOf(source);
     const widths = plan.widths.get(service.name) ?? [];

@@ -22,10 +22,11 @@ export type RevokeRequest = Pick<IssueRequest, 'client' | 'services'>;
 /** A new grant for one service of a request. */
 export function grantOf(service: Service, request: IssueRequest, nowMs: number): Grant {
   const { client, source, until = Infinity } = request;
-  const { name, protocol, port, openForMs, connections } = service;
+  const { name, protocol, port, openForMs, connections, to } = service;
   const id = randomBytes(8).toString('hex');
   const openUntil = Math.min(until, nowMs + openForMs);
-  return { id, client, source, service: name, protocol, port, openUntil, connections };
+  const grant: Grant = { id, client, source, service: name, protocol, port, openUntil, connections };
+  return to === undefined ? grant : { ...grant, to };
 }
 
 /** Whether it is allowed, and its time is not over then. */

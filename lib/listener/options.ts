@@ -4,7 +4,7 @@
 import type { PacketSource } from '../capture/source.ts';
 import type { Clock } from '../clock.ts';
 import { printable } from '../errors.ts';
-import type { FirewallDriver, Service } from '../firewall/driver.ts';
+import { isTarget, type FirewallDriver, type Service, type Target } from '../firewall/driver.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ClientAccess } from '../policy/access.ts';
 import type { ReplayStore } from '../replay/store.ts';
@@ -19,6 +19,8 @@ export interface ServiceOptions {
   readonly openForMs?: number;
   /** How many connections one knock admits. */
   readonly connections?: number | 'unlimited';
+  /** Where the service lives, if behind this host: with the iptables and nftables drivers. */
+  readonly to?: Target;
 }
 
 /** What a listener is made of. */
@@ -69,7 +71,13 @@ export function servicesOf(options: {
     if (!SERVICE_NAME.test(name)) {
       throw new TypeError(`service name must match ${SERVICE_NAME.source}, got '${printable(name)}'`);
     }
-    const { port, protocol = 'tcp', openForMs = usual.openForMs, connections = usual.connections } = service;
+    const {
+      port,
+      protocol = 'tcp',
+      openForMs = usual.openForMs,
+      connections = usual.connections,
+      to,
+    } = service;
     requireWhole(`services.${name}.port`, port, 65_535);
     if (!['tcp', 'udp'].includes(protocol)) {
       throw new TypeError(`services.${name}.protocol must be tcp or udp, got '${printable(protocol)}'`);
@@ -81,7 +89,9 @@ export function servicesOf(options: {
       throw new TypeError(`services.${name}.port must not be that of service ${owner}, got ${place}`);
     }
     owners.set(place, name);
-    return { name, protocol, port, openForMs, connections };
+    requireTarget(`services.${name}.to`, to);
+    const found: Service = { name, protocol, port, openForMs, connections };
+    return to === undefined ? found : { ...found, to: { host: to.host, port: to.port } };
   });
 }
 
@@ -119,6 +129,13 @@ function requireOpening(
 ): void {
   requireWhole(`${path}openForMs`, openForMs, DAY_MS - 1);
   if (connections !== 'unlimited') requireWhole(`${path}connections`, connections, 1000);
+}
+
+function requireTarget(path: string, to: unknown): void {
+  if (to === undefined || isTarget(to)) return;
+  throw new TypeError(
+    `${path} must be { host, port } with the canonical text of a unicast address, got ${printable(JSON.stringify(to))}`,
+  );
 }
 
 function requireWhole(name: string, value: number, most: number): void {

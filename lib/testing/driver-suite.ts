@@ -2,11 +2,12 @@
 // where connections can be tried or time can pass, the cases that need it are added.
 
 import { formatPrefix, parseAddress, parsePrefix, prefixContains } from '../address.ts';
-import type { FirewallDriver, Grant, Service } from '../firewall/driver.ts';
+import type { FirewallDriver, Grant, Service, Target } from '../firewall/driver.ts';
 import type { ConformanceCase } from './case.ts';
 import { againCases } from './driver-again-cases.ts';
 import type { DriverCase } from './driver-bench.ts';
 import { connectionCases, contractCases, expiryCases } from './driver-cases.ts';
+import { forwardCases } from './driver-forward-cases.ts';
 import { noPrefixCases, prefixCases } from './driver-prefix-cases.ts';
 
 /** {@link driverConformance}'s options; `D` is the driver's own type. */
@@ -32,6 +33,11 @@ export interface DriverSuiteOptions<D extends FirewallDriver> {
   readonly prefixes?: readonly [string, string] | false;
   /** A service that the driver must refuse at set-up, where there is one. */
   readonly refused?: Service;
+  /**
+   * A service behind the gateway, of the first source's family; by default one at 198.51.100.5. `false`: the driver
+   * cannot send connections on, and must say so at set-up.
+   */
+  readonly forwarded?: (Service & { readonly to: Target }) | false;
 }
 
 const OPEN_FOR_MS = 3000;
@@ -56,6 +62,7 @@ export function driverConformance<D extends FirewallDriver>(
     ...expiryCases(options),
     ...(options.prefixes === false ? noPrefixCases<D>() : prefixCases(options)),
     ...againCases(options),
+    ...forwardCases(options),
   ];
   return cases.map(({ title, body }) => ({ title, run: () => withBench(options, body) }));
 }
@@ -72,7 +79,7 @@ async function withBench<D extends FirewallDriver>(
   const driver = await options.make();
   let count = 0;
   const grant = (service: Service, source: string): Grant => {
-    const { name, protocol, port, connections, openForMs } = service;
+    const { name, protocol, port, connections, openForMs, to } = service;
     const openUntil = (options.now?.() ?? Date.now()) + openForMs;
     count += 1;
     return {
@@ -84,6 +91,7 @@ async function withBench<D extends FirewallDriver>(
       port,
       openUntil,
       connections,
+      ...(to === undefined ? {} : { to }),
     };
   };
   const setup = (wanted = services): Promise<void> => driver.setup(wanted, { warning: () => undefined });

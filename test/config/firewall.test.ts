@@ -11,12 +11,12 @@ describe('the firewall of a configuration', () => {
     const table: readonly [yaml: string, means: unknown][] = [
       ['iptables', { driver: 'iptables' }],
       ['mock', { driver: 'mock' }],
-      ['nftables', { driver: 'nftables', chain: null }],
+      ['nftables', { driver: 'nftables', chain: null, forwardChain: null }],
       ['{ driver: iptables }', { driver: 'iptables' }],
-      ['{ driver: nftables }', { driver: 'nftables', chain: null }],
+      ['{ driver: nftables }', { driver: 'nftables', chain: null, forwardChain: null }],
       [
         "{ driver: nftables, chain: 'inet filter input' }",
-        { driver: 'nftables', chain: 'inet filter input' },
+        { driver: 'nftables', chain: 'inet filter input', forwardChain: null },
       ],
       [
         COMMANDS,

@@ -49,6 +49,8 @@ access_key_file: other.key
 services:
   admin: { port: 8443, open_for: 2m, connections: unlimited }
   dns: { port: 53, protocol: udp }
+  nas: { port: 2222, to: 10.0.0.5:22 }
+  cam: { port: 554, to: "[FD00:0::5]:8554" }
 open_for: 45
 connections: 3
 clients:
@@ -64,6 +66,20 @@ clients:
     assert.deepEqual(config.services, {
       admin: { port: 8443, protocol: 'tcp', openForMs: 120_000, connections: 'unlimited' },
       dns: { port: 53, protocol: 'udp', openForMs: 45_000, connections: 3 },
+      nas: {
+        port: 2222,
+        protocol: 'tcp',
+        openForMs: 45_000,
+        connections: 3,
+        to: { host: '10.0.0.5', port: 22 },
+      },
+      cam: {
+        port: 554,
+        protocol: 'tcp',
+        openForMs: 45_000,
+        connections: 3,
+        to: { host: 'fd00::5', port: 8554 },
+      },
     });
     const [a, b] = config.clients;
     assert.ok(a?.scheme === 'one-time' && b?.scheme === 'sequence');
@@ -165,7 +181,7 @@ describe('a configuration is refused', () => {
     [
       'for a key that is like none',
       VALID.replace('port: 22', 'port: 22, colour: 1'),
-      '4:20: service ssh: key is not known: colour (known here: port, protocol, open_for, connections)',
+      '4:20: service ssh: key is not known: colour (known here: port, protocol, open_for, connections, to)',
     ],
     [
       'for an unknown key of a client',
@@ -428,6 +444,34 @@ describe('a configuration is refused', () => {
       `${VALID}access_key_file: other.key\n`,
       '7:18: access_key_file must be 32 bytes, not 16 (make one with portknock keygen --secret --out FILE)',
       { files: { '/gw/other.key': { text: Buffer.alloc(16).toString('base64') } } },
+    ],
+    ...[
+      ['nas.lan:22', '"nas.lan:22"'],
+      ['10.0.0.5', '"10.0.0.5"'],
+      ['10.0.0.5:0', '"10.0.0.5:0"'],
+      ['10.0.0.256:22', '"10.0.0.256:22"'],
+      ['127.0.0.1:22', '"127.0.0.1:22"'],
+      ['"fd00::5:22"', '"fd00::5:22"'],
+      ['"[fe80::5]:22"', '"[fe80::5]:22"'],
+      ['"[10.0.0.5]:22"', '"[10.0.0.5]:22"'],
+      ['[10.0.0.5, 22]', '["10.0.0.5",22]'],
+    ].map(([written, shown]): [string, string, string] => [
+      `for a service at ${written}`,
+      VALID.replace('{ port: 22 }', `{ port: 22, to: ${written} }`),
+      `4:24: service ssh: to must be the address and the port of a host behind the gateway, not ${shown} (write it as 10.0.0.5:22 or "[fd00::5]:22", quoted)`,
+    ]),
+    [
+      'for a knock that would open services of two families',
+      VALID.replace(
+        'ssh: { port: 22 }',
+        'nas: { port: 2222, to: 10.0.0.5:22 }\n  cam: { port: 554, to: "[fd00::5]:554" }\n  ssh: { port: 22 }',
+      ).replace('[ssh]', '[ssh, cam, nas]'),
+      '8:64: client field: services nas and cam are where only IPv4 and only IPv6 get, so that no knock opens both (make a client for each)',
+    ],
+    [
+      'for a service behind the gateway of the command driver',
+      `${VALID.replace('{ port: 22 }', '{ port: 22, to: 10.0.0.5:22 }')}firewall: { driver: command, open: [/bin/true], close: [/bin/true] }\n`,
+      '4:24: service ssh: to is not of the command driver: its commands send nothing on (take it out)',
     ],
     [
       'for two clients with one secret',

@@ -36,6 +36,7 @@ describe('gate, as a firewall driver', () => {
     sources: ['127.0.0.1', '127.0.0.2'],
     prefixes: ['127.0.0.0/31', '127.0.0.2/31'],
     refused: { name: 'dns', protocol: 'udp', port: 53, openForMs: 3000, connections: 1 },
+    forwarded: false,
     make: async () => {
       clock = virtualClock();
       greeters = new Map();
@@ -110,6 +111,14 @@ describe('driverConformance', () => {
     ['forgets what is open at a second set-up', (good) => ({ setup: (...args) => setUpAnew(good, args) })],
     ['keeps everything open at a second set-up', (good) => ({ setup: onlyFirst(good) })],
     [
+      'does not look at the family that gets to a service',
+      (good) => ({ open: (grant) => good.open(anyFamily(grant)) }),
+    ],
+    [
+      'keeps grants of a service that moves',
+      (good) => ({ setup: (services, context) => good.setup(services.map(unmoved), context) }),
+    ],
+    [
       'keeps nothing of the services that a second set-up changes but their names',
       (good) => ({ setup: (services, context) => good.setup(services.map(plain), context) }),
     ],
@@ -141,6 +150,14 @@ function onlyFirst(good: FirewallDriver): FirewallDriver['setup'] {
     if (!done) await good.setup(...args);
     done = true;
   };
+}
+
+function anyFamily(grant: Grant): Grant {
+  return grant.to === undefined ? grant : { ...grant, source: '192.0.2.7' };
+}
+
+function unmoved(service: Service): Service {
+  return service.to === undefined ? service : { ...service, to: { host: '198.51.100.9', port: 9 } };
 }
 
 function plain(service: Service): Service {

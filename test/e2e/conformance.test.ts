@@ -6,25 +6,41 @@ import type { FirewallDriver } from '../../lib/firewall/driver.ts';
 import { driverConformance } from '../../lib/testing/driver-suite.ts';
 import { sourceConformance } from '../../lib/testing/source-suite.ts';
 import { startAgent, type Agent } from '../support/agent.ts';
+import { joinInner, type Inner } from '../support/inner.ts';
 import { createWorld, type World } from '../support/netns.ts';
 import { describeInNamespaces, pause } from './support.ts';
+
+const NAS = {
+  name: 'nas',
+  protocol: 'tcp',
+  port: 2222,
+  openForMs: 3000,
+  connections: 1,
+  to: { host: '10.78.0.5', port: 22 },
+} as const;
 
 for (const backend of ['legacy', 'nft'] as const) {
   describeInNamespaces(`iptables-${backend}, as a firewall driver`, function () {
     this.timeout(30_000);
     let world: World;
+    let inner: Inner;
+    let inside: Agent;
     let gateway: Agent;
     let outside: Agent;
 
     before(async () => {
       world = await createWorld();
+      inner = await joinInner(world);
+      inside = await startAgent(inner.space);
+      await inside.echo({ port: 22 });
       [gateway, outside] = await Promise.all([startAgent(world.gateway), startAgent(world.outside)]);
       for (const port of [22, 8443]) await gateway.echo({ port });
       await gateway.echoDatagrams({ port: 5353 });
     });
 
     after(async () => {
-      await Promise.all([gateway.stop(), outside.stop()]);
+      await Promise.all([inside.stop(), gateway.stop(), outside.stop()]);
+      await inner.destroy();
       await world.destroy();
     });
 
@@ -50,6 +66,7 @@ for (const backend of ['legacy', 'nft'] as const) {
       make: () => Promise.resolve(remote()),
       elapse: (_driver, ms) => pause(ms),
       sources: ['10.77.0.2', 'fd77::2'],
+      forwarded: NAS,
       refused: { name: 'many', protocol: 'tcp', port: 4000, openForMs: 3000, connections: 17 },
       async admits(_driver, { protocol, port }, source) {
         const request = { host: source.includes(':') ? 'fd77::1' : '10.77.0.1', port, source };

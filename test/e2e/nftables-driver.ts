@@ -6,7 +6,8 @@ import { isKnockError, KnockError, messageOf, type KnockErrorCode } from '../../
 import type { FirewallDriver, Grant, Opening, Service } from '../../lib/firewall/driver.ts';
 import { iptables } from '../../lib/firewall/iptables.ts';
 import type { Backend } from '../../lib/firewall/iptables-host.ts';
-import { nftables, type NftablesOptions } from '../../lib/firewall/nftables.ts';
+import type { NftablesOptions } from '../../lib/firewall/nftables-options.ts';
+import { nftables } from '../../lib/firewall/nftables.ts';
 import type { Namespace } from '../support/netns.ts';
 
 interface Calls {

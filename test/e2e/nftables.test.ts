@@ -6,19 +6,34 @@ import { spawn } from 'node:child_process';
 import type { FirewallDriver } from '../../lib/firewall/driver.ts';
 import { driverConformance } from '../../lib/testing/driver-suite.ts';
 import { startAgent, type Agent } from '../support/agent.ts';
+import { joinInner, type Inner } from '../support/inner.ts';
 import { createWorld, finished, type World } from '../support/netns.ts';
 import { startDriver, type RemoteDriver } from './nftables-driver.ts';
 import { describeInNamespaces, pause } from './support.ts';
 
+const NAS = {
+  name: 'nas',
+  protocol: 'tcp',
+  port: 2222,
+  openForMs: 3000,
+  connections: 1,
+  to: { host: '10.78.0.5', port: 22 },
+} as const;
+
 describeInNamespaces('nftables, as a firewall driver', function () {
   this.timeout(30_000);
   let world: World;
+  let inner: Inner;
+  let inside: Agent;
   let gateway: Agent;
   let outside: Agent;
   let remote: RemoteDriver;
 
   before(async () => {
     world = await createWorld();
+    inner = await joinInner(world);
+    inside = await startAgent(inner.space);
+    await inside.echo({ port: 22 });
     [gateway, outside, remote] = await Promise.all([
       startAgent(world.gateway),
       startAgent(world.outside),
@@ -29,7 +44,8 @@ describeInNamespaces('nftables, as a firewall driver', function () {
   });
 
   after(async () => {
-    await Promise.all([gateway.stop(), outside.stop(), remote.stop()]);
+    await Promise.all([inside.stop(), gateway.stop(), outside.stop(), remote.stop()]);
+    await inner.destroy();
     await world.destroy();
   });
 
@@ -58,6 +74,7 @@ describeInNamespaces('nftables, as a firewall driver', function () {
     },
     elapse: (_driver, ms) => pause(ms),
     sources: ['10.77.0.2', 'fd77::2'],
+    forwarded: NAS,
     refused: { name: 'many', protocol: 'tcp', port: 4000, openForMs: 3000, connections: 2 ** 32 },
     async admits(_driver, { protocol, port }, source) {
       const request = { host: source.includes(':') ? 'fd77::1' : '10.77.0.1', port, source };

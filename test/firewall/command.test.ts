@@ -82,6 +82,7 @@ describe('the command driver', () => {
   const cases = driverConformance({
     make: () => Promise.resolve(command({ open: ['true'], close: ['true'] })),
     prefixes: false,
+    forwarded: false,
   });
   for (const { title, run } of cases) it(title, run);
 

@@ -49,6 +49,9 @@ const GOLDEN: Ruleset = {
   jumps: [],
   makesTable: false,
   extra: [],
+  former: [],
+  makesForward: false,
+  nat: { present: [], jumps: [], makesTable: false, makesBase: false },
 };
 
 function linesOf(change: Partial<Ruleset> = {}): string[] {
@@ -258,10 +261,11 @@ describe('the mark of a table that our first rule made', () => {
 
 describe('teardownText', () => {
   it('removes jumps and chains, and nothing of anybody else', () => {
-    const text = teardownText({
+    const filter = {
       present: ['PORTKNOCK', 'PK-OPEN'],
       jumps: ['-A INPUT -j PORTKNOCK', '-A FORWARD -m comment --comment "-A x" -j PK-OPEN'],
-    });
+    };
+    const text = teardownText(filter, { present: [], jumps: [] });
     assert.deepEqual(text.split('\n'), [
       '*filter',
       '-D INPUT -j PORTKNOCK',

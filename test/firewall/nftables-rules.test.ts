@@ -39,6 +39,7 @@ const GOLDEN: NftRuleset = {
   },
   present: null,
   keeps: new Set(),
+  former: [],
   extra: [],
 };
 

@@ -16,6 +16,8 @@ describe('a recorded grant', () => {
     { source: '2001:db8::/56' },
     { source: '192.0.2.0/24' },
     { connections: 'unlimited', protocol: 'udp', port: 65_535 },
+    { to: { host: '10.0.0.5', port: 22 } },
+    { to: { host: 'fd00::5', port: 65_535 } },
   ];
   for (const [number, change] of good.entries()) {
     it(`${number + 1}. is taken as it was written: ${JSON.stringify(change)}`, () => {
@@ -43,6 +45,12 @@ describe('a recorded grant', () => {
     ...[0, -1, 1.5, 65_536, '22', null].map((port) => ({ port })),
     ...['soon', null].map((openUntil) => ({ openUntil })),
     ...[0, -1, 0.5, 'many', null].map((connections) => ({ connections })),
+    ...[null, '10.0.0.5:22', {}, { host: '10.0.0.5' }, { host: '10.0.0.5', port: 0 }].map((to) => ({ to })),
+    ...['--help', 'nas', '10.0.0.05', '127.0.0.1', 'FD00::5', 'fe80::5', '0.0.0.0', 'ff02::1'].map(
+      (host) => ({
+        to: { host, port: 22 },
+      }),
+    ),
   ];
   for (const [number, change] of bad.entries()) {
     it(`${number + 1}. is none with ${JSON.stringify(change)}`, () => {

@@ -41,7 +41,7 @@ const ROWS: readonly Row[] = [
   // A configuration is checked by the rules that the schemes, the drivers and the profiles themselves have.
   {
     of: /^lib\/config\//u,
-    ours: /^lib\/(scheme\/|crypto\/|knocker\/profile\.ts|packet\/view\.ts|firewall\/(command-template|nftables-(rules|sets)|iptables-lists|width|driver)\.ts)/u,
+    ours: /^lib\/(scheme\/|crypto\/|knocker\/profile\.ts|packet\/view\.ts|firewall\/(command-template|nftables-(rules|sets)|iptables-lists|width|forward|driver)\.ts)/u,
   },
   { of: /^lib\/testing(\.ts$|\/)/u, ours: /^lib\/(?!index\.ts|config\/|knocker)/u },
   { of: /^lib\/knocker\.ts$/u, ours: /^lib\/(knocker|scheme|crypto)\//u },

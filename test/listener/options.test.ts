@@ -63,6 +63,21 @@ describe("KnockListener's options", () => {
           /^service name must match [\x20-\x7e]+, got '[\x20-\x7e]*'$/u,
         ] as const,
     ),
+    ...[
+      '10.0.0.5:22',
+      null,
+      { host: 'nas', port: 22 },
+      { host: '127.0.0.1', port: 22 },
+      { host: '10.0.0.5', port: 0 },
+    ].map(
+      (to) =>
+        [
+          `a service at ${JSON.stringify(to)}`,
+          { services: { ssh: { port: 22, to: to as never } } },
+          'TypeError',
+          /^services\.ssh\.to must be \{ host, port \} with .*, got '?[\x20-\x7e]+$/u,
+        ] as const,
+    ),
     [
       'two services on one port',
       { services: { ssh: { port: 22 }, sftp: { port: 22 } } },
