@@ -6,6 +6,7 @@ import { udpSocket } from '../capture/socket.ts';
 import type { PacketSource } from '../capture/source.ts';
 import { command } from '../firewall/command.ts';
 import type { FirewallDriver } from '../firewall/driver.ts';
+import { formatTarget } from '../firewall/forward.ts';
 import { iptables } from '../firewall/iptables.ts';
 import { mock } from '../firewall/mock.ts';
 import { nftables } from '../firewall/nftables.ts';
@@ -159,5 +160,8 @@ function fwknopOf({ clients, knockPort: port, services }: GatewayConfig): readon
   const keys = Object.fromEntries(
     theirs.map(({ name, key, services: allowed }) => [name, { ...key, services: allowed }]),
   );
-  return [fwknop({ port, services, clients: keys })];
+  const targets = Object.entries(services).map(([name, { protocol, port: own, to }]) => {
+    return [name, { protocol, port: own, ...(to === undefined ? {} : { to: formatTarget(to) }) }] as const;
+  });
+  return [fwknop({ port, services: Object.fromEntries(targets), clients: keys })];
 }
