@@ -18,6 +18,7 @@ On a client
 On the gateway
   init         write a new gateway configuration
   add-client   add a client and write its profile
+  import       make a configuration out of a knockd.conf
   reload       have the running portknockd take its configuration anew
   check        show how strong the configured knocks are
 
@@ -31,6 +32,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ readonly run: Run }>>> =
   seal: () => import('./commands/seal.ts'),
   init: () => import('./commands/init.ts'),
   'add-client': () => import('./commands/add-client.ts'),
+  import: () => import('./commands/import.ts'),
   reload: () => import('./commands/reload.ts'),
   check: () => import('./commands/check.ts'),
 };

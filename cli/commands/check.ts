@@ -43,5 +43,7 @@ function kindOf(client: ClientConfig): string {
       return `one-time over ${client.key.carrier}`;
     case 'sequence':
       return 'sequence';
+    case 'sequence-list':
+      return 'sequence list';
   }
 }

@@ -45,21 +45,42 @@ const oneTimeSchema = v.object({
   services: serviceNames,
 });
 
+const family = v.optional(
+  value('family must be 4 or 6', 'leave it out for both', (input) =>
+    input === 4 || input === 6 ? input : null,
+  ),
+);
+
+const sequenceListSchema = v.object({
+  scheme: v.literal('sequence-list'),
+  sequences_file: path('sequences_file'),
+  sequence_timeout: sequenceTimeout,
+  family,
+  services: serviceNames,
+});
+
 const sequenceSchema = v.object({
   scheme: v.literal('sequence'),
   sequence: list('sequence', knockPort, 'as in [7000/tcp, 9000/udp, 8000/tcp, 7100/tcp]'),
   sequence_timeout: sequenceTimeout,
+  family,
   services: serviceNames,
 });
 
 /** Clients by their scheme. */
-export const clientSchemas = { spa: spaSchema, 'one-time': oneTimeSchema, sequence: sequenceSchema } as const;
+export const clientSchemas = {
+  spa: spaSchema,
+  'one-time': oneTimeSchema,
+  sequence: sequenceSchema,
+  'sequence-list': sequenceListSchema,
+} as const;
 
 /** Schemes that the design has and this version has not. */
 export const LATER_SCHEMES: readonly unknown[] = ['fwknop'];
 
 export type SpaEntry = v.InferOutput<typeof spaSchema>;
 export type OneTimeEntry = v.InferOutput<typeof oneTimeSchema>;
+export type SequenceListEntry = v.InferOutput<typeof sequenceListSchema>;
 export type SequenceEntry = v.InferOutput<typeof sequenceSchema>;
 
 /** `[24, 56]`. */

@@ -6,6 +6,7 @@ import { authorizedClients } from './authorized-keys.ts';
 import { bitsOf, checkNames, checkSocketSees, checkStrength, checkTogether } from './checks.ts';
 import { clientSchemas, LATER_SCHEMES, type OneTimeEntry, type SequenceEntry } from './client-schemas.ts';
 import { checkSpaGateway, spaClient } from './clients-spa.ts';
+import { sequenceListClient } from './clients-list.ts';
 import { KeyOwners } from './owners.ts';
 import { CLIENT_NAME, NAME_RULE, type ClientConfig, type GatewayConfig, type Settings } from './schema.ts';
 import type { Section } from './section.ts';
@@ -22,21 +23,24 @@ export interface ClientsContext {
 
 interface KeyContext {
   readonly owners: KeyOwners;
+  /** Whose each sequence of a list is. */
+  readonly listed: Map<string, string>;
   readonly secrets: SecretContext;
 }
 
-const SCHEMES = 'spa, one-time or sequence';
+const SCHEMES = 'spa, one-time, sequence or sequence-list';
 
 /** The clients without problems; the others are reported. */
 export async function clientsOf(root: Section, context: ClientsContext): Promise<readonly ClientConfig[]> {
   const { settings, source, serviceNames, secrets } = context;
   const owners = new KeyOwners(context.accessKeys);
   const sequences = new Map<string, readonly KnockPort[]>();
+  const listed = new Map<string, string>();
   const clients: ClientConfig[] = [];
   const sections = root.sections('clients', 'client');
   for (const [name, section] of sections) {
     if (!CLIENT_NAME.test(name)) section.error(null, `name must be ${NAME_RULE} (rename it)`);
-    const client = await clientOf(name, section, { owners, secrets });
+    const client = await clientOf(name, section, { owners, listed, secrets });
     const named = section.value('services');
     if (serviceNames !== null && Array.isArray(named)) checkNames(section, named, serviceNames);
     if (client === null) continue;
@@ -72,6 +76,8 @@ async function clientOf(name: string, section: Section, context: KeyContext): Pr
     const entry = section.parse(clientSchemas[scheme]);
     return entry === null || secret === null ? null : oneTimeClient(name, entry, secret);
   }
+  if (scheme === 'sequence-list')
+    return sequenceListClient(name, section, { files: context.secrets, listed: context.listed });
   if (scheme === 'sequence') {
     section.refuseStrangers(Object.keys(clientSchemas[scheme].entries));
     const entry = section.parse(clientSchemas[scheme]);
@@ -88,9 +94,10 @@ function oneTimeClient(name: string, entry: OneTimeEntry, secret: Buffer): Clien
 }
 
 function sequenceClient(name: string, entry: SequenceEntry): ClientConfig {
-  const { sequence, sequence_timeout: timeoutMs } = entry;
+  const { sequence, sequence_timeout: timeoutMs, family } = entry;
   const bits = bitsOf({ scheme: 'sequence', sequence });
-  return { name, scheme: 'sequence', sequence, timeoutMs, services: unique(entry.services), bits };
+  const only = family === undefined ? {} : { family };
+  return { name, scheme: 'sequence', sequence, timeoutMs, ...only, services: unique(entry.services), bits };
 }
 
 function schemeProblem(section: Section, scheme: unknown): string {

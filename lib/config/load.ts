@@ -7,7 +7,7 @@ import { messageOf, printable, systemCode } from '../errors.ts';
 import { checkServices, checkSource } from './checks.ts';
 import { clientsOf } from './clients.ts';
 import { parseConfigDocument } from './document.ts';
-import { firewallOf } from './firewall.ts';
+import { firewallOf, serviceCommandsOf } from './firewall.ts';
 import { readHostFile, type ReadHostFile } from './files.ts';
 import { ConfigError } from './problems.ts';
 import {
@@ -119,10 +119,13 @@ function servicesOf(root: Section, settings: Settings | null): Record<string, Se
     section.refuseStrangers(Object.keys(serviceSchema.entries));
     const entry = section.parse(serviceSchema);
     if (entry === null) continue;
-    const { port, protocol } = entry;
+    const commands = serviceCommandsOf(section, entry);
+    if (entry.port === undefined && !section.has('open')) section.error('port', 'port is missing (add it)');
+    const { port = 0, protocol } = entry;
     const openForMs = entry.open_for ?? settings?.open_for ?? 30_000;
     const connections = entry.connections ?? settings?.connections ?? 1;
-    found.set(name, [{ port, protocol, openForMs, connections }, section]);
+    const service = { port, protocol, openForMs, connections };
+    found.set(name, [commands === null ? service : { ...service, commands }, section]);
   }
   checkServices(found);
   if (root.isEmpty('services'))

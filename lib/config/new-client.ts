@@ -68,6 +68,8 @@ export function profileOf(config: GatewayConfig, name: string, host: string): Pr
       return { ...base, scheme: 'one-time', ...oneTimeFields(client) };
     case 'sequence':
       return { ...base, scheme: 'sequence', sequence: client.sequence };
+    case 'sequence-list':
+      throw new Error('a client with a list of sequences has no profile');
   }
 }
 

@@ -12,6 +12,7 @@ import type { CaptureNeed, Scheme } from '../scheme/scheme.ts';
 
 /** A protected service. */
 export interface ServiceOptions {
+  /** 0 for a service without one: its driver does something else than to open a port. */
   readonly port: number;
   /** `tcp` unless said. */
   readonly protocol?: 'tcp' | 'udp';
@@ -70,14 +71,14 @@ export function servicesOf(options: {
       throw new TypeError(`service name must match ${SERVICE_NAME.source}, got '${printable(name)}'`);
     }
     const { port, protocol = 'tcp', openForMs = usual.openForMs, connections = usual.connections } = service;
-    requireWhole(`services.${name}.port`, port, 65_535);
+    if (port !== 0) requireWhole(`services.${name}.port`, port, 65_535);
     if (!['tcp', 'udp'].includes(protocol)) {
       throw new TypeError(`services.${name}.protocol must be tcp or udp, got '${printable(protocol)}'`);
     }
     requireOpening(`services.${name}.`, { openForMs, connections });
     const place = `${port}/${protocol}`;
     const owner = owners.get(place);
-    if (owner !== undefined) {
+    if (owner !== undefined && port !== 0) {
       throw new TypeError(`services.${name}.port must not be that of service ${owner}, got ${place}`);
     }
     owners.set(place, name);

@@ -161,9 +161,12 @@ export class Pipeline {
   }
 
   /** Why it may not be used, or null: it is used up, for good. */
-  async #claim(scheme: Scheme, { client, counter }: KnockRequest): Promise<Rejection['reason'] | null> {
+  async #claim(
+    scheme: Scheme,
+    { client, counter, account = client }: KnockRequest,
+  ): Promise<Rejection['reason'] | null> {
     if (counter === null) return null;
-    return refusalOf(await this.#parts.replay.claim(accountOf(scheme, client), counter));
+    return refusalOf(await this.#parts.replay.claim(accountOf(scheme, account), counter));
   }
 
   /** The new grants, or null when the firewall refused. */

@@ -78,6 +78,8 @@ export interface KnockRequest {
   readonly services: readonly string[] | null;
   /** What must be claimed in the replay store before anything opens; `null`: the scheme has no replay protection. */
   readonly counter: bigint | null;
+  /** Whose counter it is; the client's unless said. */
+  readonly account?: string;
   /** Takes the client's grants for these services back instead of opening them. */
   readonly close?: true;
   /** Who the knock itself says it is for, in place of the packet's source; the packet must come from there. */
