@@ -58,12 +58,14 @@ export function sequenceLines(text: string): readonly SequenceLine[] {
 
 function lineOf(text: string, line: number): SequenceLine {
   const errors: string[] = [];
-  const warnings: string[] = [];
+  const faults: string[] = [];
+  const quirks: string[] = [];
   const knocks = parseKnockdSequence(text, {
-    // As knockd does; but it then marks this line in place of the one that was used.
-    error: (message) => warnings.push(`line is passed over: ${message}`),
-    quirk: (message) => warnings.push(message),
+    error: (message) => faults.push(message),
+    quirk: (message) => quirks.push(message),
   });
+  // As knockd does; but it then marks this line in place of the one that was used.
+  const warnings = faults.length > 0 ? [`line is passed over: ${faults.join('; ')}`] : quirks;
   const isKnockable = knocks?.every(({ port }) => port > 0) ?? true;
   if (!isKnockable) errors.push('sequence has port 0, which nobody can knock on (change or remove it)');
   const problem = knocks === null || !isKnockable ? null : sequenceProblem(knocks);
