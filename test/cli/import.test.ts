@@ -1,0 +1,84 @@
+// portknock import, and portknockd on the file itself: what is written where, what is said, and how it ends.
+
+import assert from 'node:assert/strict';
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { Place } from './support.ts';
+
+const CONF = [
+  ...['[options]', 'Interface = lo', '[ssh]', 'sequence = 7000,9000,8000', 'tcpflags = syn'],
+  ...['command = ufw allow from %IP% to any port 22 proto tcp', ''],
+].join('\n');
+const SHELL = '[x]\nsequence = 1,3,2\ntcpflags = syn\ncommand = a | b %IP%\n';
+
+describe('portknock import', function () {
+  this.timeout(30_000);
+  let place: Place;
+
+  before(async () => {
+    place = await Place.make();
+    await writeFile(place.path('knockd.conf'), CONF);
+    await writeFile(place.path('shell.conf'), CONF + SHELL);
+    await writeFile(place.path('bad.conf'), '[a]\nsequence = 1:icmp\nfoo\n');
+  });
+
+  after(() => place.remove());
+
+  it('writes to standard output, and on stderr what is not as it was', async () => {
+    const { code, out, err } = await place.run('portknock import --knockd knockd.conf');
+    assert.equal(code, 0);
+    assert.match(out, /^# portknock gateway, made from knockd\.conf\./u);
+    assert.match(out, /\nclients:\n {2}ssh: \{scheme: sequence, /u);
+    assert.match(err, /^knockd\.conf:6:1: stricter: door ssh: opens 22\/tcp for one connection [^\n]*\n$/u);
+  });
+
+  it('writes a file that nobody else can read, which is a configuration, and overwrites none', async () => {
+    const line = 'portknock import --knockd knockd.conf -o made.yaml -i eth7';
+    const { code, out, err } = await place.run(line);
+    assert.deepEqual([code, out], [0, '']);
+    assert.match(err, /\nnext: portknockd --check --config made\.yaml\n$/u);
+    assert.equal((await stat(place.path('made.yaml'))).mode & 0o777, 0o600);
+    assert.match(await readFile(place.path('made.yaml'), 'utf8'), /^interface: eth7$/mu);
+    const checked = await place.run('portknockd --check --config made.yaml');
+    assert.deepEqual([checked.code, checked.out], [0, 'configuration is valid\n']);
+    const again = await place.run(line);
+    assert.equal(again.code, 1);
+    assert.match(again.err, /file exists already: made\.yaml \(nothing was overwritten/u);
+  });
+
+  it('leaves out a door that needs a shell and exits 1, unless a shell is allowed', async () => {
+    const refused = await place.run('portknock import --knockd shell.conf');
+    assert.equal(refused.code, 1);
+    assert.match(refused.err, /^shell\.conf:10:1: refused: door x: command needs a shell for '\|'/mu);
+    assert.doesNotMatch(refused.out, /^ {2}x:/mu);
+    const allowed = await place.run('portknock import --knockd shell.conf --allow-shell');
+    assert.equal(allowed.code, 0);
+    assert.match(allowed.out, /^ {2}x: \{open: \[\/bin\/sh, -c, /mu);
+  });
+
+  const mistakes: readonly [line: string, err: RegExp][] = [
+    ['portknock import', /^portknock: one of --knockd/u],
+    ['portknock import --knockd absent.conf', /^absent\.conf:1:1: configuration cannot be read/u],
+    ['portknock import --knockd bad.conf', /^bad\.conf:2:1: .*\nbad\.conf:3:1: .*\n$/u],
+    ['portknockd --knockd bad.conf --check', /^bad\.conf:2:1: .*\nbad\.conf:3:1: .*\n$/u],
+    ['portknockd --knockd shell.conf', /^shell\.conf:10:1: door x: command needs a shell/u],
+    ['portknockd --knockd knockd.conf --config x', /--config and --knockd exclude each other/u],
+    ['portknockd --config x -i eth0', /--interface is for --knockd/u],
+    ['portknockd --config x --allow-shell', /--allow-shell is for --knockd/u],
+  ];
+  for (const [line, err] of mistakes) {
+    it(`says what is wrong and exits 2: ${line}`, async () => {
+      const outcome = await place.run(line);
+      assert.deepEqual([outcome.code, outcome.out], [2, '']);
+      assert.match(outcome.err, err);
+    });
+  }
+
+  it('is not needed: portknockd checks the file itself', async () => {
+    const { code, out, err } = await place.run('portknockd --knockd knockd.conf --check --state state');
+    assert.deepEqual([code, out], [0, 'configuration is valid\n']);
+    assert.match(
+      err,
+      /^knockd\.conf:3:1: client ssh: sequence has 50 bits.*\nknockd\.conf:6:1: door ssh: opens/u,
+    );
+  });
+});
