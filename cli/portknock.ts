@@ -14,7 +14,9 @@ On a client
   connect      knock and become the connection: ssh's ProxyCommand
   keygen       make a key pair, or a secret
   seal         put a profile under a password
-  import       make a profile of a stanza of fwknop's client
+
+On either
+  import       take over a knockd.conf, or a stanza of fwknop's client
 
 On the gateway
   init         write a new gateway configuration

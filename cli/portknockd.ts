@@ -1,18 +1,27 @@
 #!/usr/bin/env node
 // portknockd: the gateway's daemon, in the foreground.
 
-import { assemble, formatProblem, loadConfig, type GatewayConfig } from '../lib/index.ts';
+import { resolve } from 'node:path';
+import { assemble, formatProblem, loadConfig, loadKnockd, type GatewayConfig } from '../lib/index.ts';
 import { readArgs, UsageError, wordOption } from './args.ts';
+import { knockdOptions } from './knockd.ts';
 import { eventLog, EXIT_DONE, fail, print, tell, type EventLog } from './report.ts';
 import { serve } from './serve.ts';
 
 const HELP = `usage: portknockd [--config F] [options]
+       portknockd --knockd F [-i IF] [options]
 
 Closes the configured services' ports and opens them for whoever knocks.
 Stop it with SIGTERM or SIGINT: the ports stay closed. SIGHUP, or portknock
 reload, makes it take its configuration anew; a wrong one changes nothing.
 
   -c, --config F   default /etc/portknock/portknockd.yaml
+      --knockd F   a knockd.conf, run as it is; what is stricter is said as a
+                   warning (portknock import lists it)
+  -i, --interface IF  with it: in place of the file's
+      --state DIR     what was used and what is open (/var/lib/portknock)
+      --strict        refuse what knockd takes by mistake
+      --allow-shell   give commands that need a shell one
       --check      check the configuration and exit
       --dry-run    listen and report, but leave the firewall alone
       --teardown   remove every firewall rule of ours and exit: the ports are
@@ -25,7 +34,12 @@ Exit: 0 stopped or done, 1 failed, 2 usage or configuration.
 `;
 
 const OPTIONS = {
-  config: { type: 'string', short: 'c', default: '/etc/portknock/portknockd.yaml' },
+  config: { type: 'string', short: 'c' },
+  knockd: { type: 'string' },
+  interface: { type: 'string', short: 'i' },
+  state: { type: 'string' },
+  strict: { type: 'boolean' },
+  'allow-shell': { type: 'boolean' },
   check: { type: 'boolean' },
   'dry-run': { type: 'boolean' },
   teardown: { type: 'boolean' },
@@ -35,18 +49,37 @@ const OPTIONS = {
 async function main(args: readonly string[]): Promise<number> {
   const line = readArgs(args, { program: 'portknockd', help: HELP, options: OPTIONS, words: [0, 0] });
   if (line === null) return EXIT_DONE;
-  const { config: path, check, teardown, 'dry-run': dryRun = false } = line.values;
+  const { check, teardown, 'dry-run': dryRun = false } = line.values;
   if ([check, teardown, dryRun].filter((given) => given === true).length > 1) {
     throw new UsageError('--check, --teardown and --dry-run exclude each other');
   }
   const format = wordOption('log', line.values.log, ['text', 'json']);
-  const config = await loadConfig(path);
+  const { load, named } = sourceOf(line.values);
+  const config = await load();
   if (check === true) return reportValid(config);
   const log = eventLog(format);
   warn(config, log);
   if (teardown === true) return removeRules(config, log);
-  return serve(config, { dryRun, log, format });
+  return serve(config, { dryRun, log, format, load, named });
 }
+
+type Values = NonNullable<ReturnType<typeof readArgs<typeof OPTIONS>>>['values'];
+
+/** Where the configuration comes from, at the start and at every reload; `named`: the options that name it. */
+function sourceOf(values: Values): { readonly load: () => Promise<GatewayConfig>; readonly named: string } {
+  const { config, knockd } = values;
+  if (config !== undefined && knockd !== undefined)
+    throw new UsageError('--config and --knockd exclude each other');
+  if (knockd !== undefined) {
+    return { load: () => loadKnockd(knockd, knockdOptions(values)), named: `--knockd ${resolve(knockd)}` };
+  }
+  const stray = OF_KNOCKD.find((name) => values[name] !== undefined);
+  if (stray !== undefined) throw new UsageError(`--${stray} is for --knockd (see portknockd --help)`);
+  const path = config ?? '/etc/portknock/portknockd.yaml';
+  return { load: () => loadConfig(path), named: `--config ${path}` };
+}
+
+const OF_KNOCKD = ['interface', 'state', 'strict', 'allow-shell'] as const;
 
 function reportValid(config: GatewayConfig): number {
   for (const warning of config.warnings) tell(formatProblem(warning), 'yellow');

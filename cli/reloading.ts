@@ -1,15 +1,15 @@
 // A running gateway takes its file anew: one reload at a time, and when the file or the gateway refuses, the old rules
 // stay and it is said why.
 
-import { formatProblem, isKnockError, loadConfig, type Assembly } from '../lib/index.ts';
+import { formatProblem, isKnockError, type Assembly, type GatewayConfig } from '../lib/index.ts';
 import { messageOf } from '../lib/knocker.ts';
 import type { Answer } from './control.ts';
 import type { EventLog } from './report.ts';
 
 export interface ReloadOptions {
   readonly assembly: Pick<Assembly, 'reload'>;
-  /** The configuration, as it was named at the start. */
-  readonly file: string;
+  /** Reads the configuration anew. @throws ConfigError */
+  readonly load: () => Promise<GatewayConfig>;
   readonly log: EventLog;
   /** Resolves when the gateway runs, or never will. */
   readonly started: Promise<unknown>;
@@ -19,12 +19,12 @@ export interface ReloadOptions {
 
 /** What reloads; the answer is for whoever asked for it. Never rejects. */
 export function reloader(options: ReloadOptions): () => Promise<Answer> {
-  const { assembly, file, log, signal } = options;
+  const { assembly, load, log, signal } = options;
   let queue: Promise<unknown> = options.started;
   const reload = async (): Promise<Answer> => {
     try {
       signal.throwIfAborted();
-      const config = await loadConfig(file);
+      const config = await load();
       await assembly.reload(config);
       const facts = { services: Object.keys(config.services), clients: config.clients.length };
       const warnings = config.warnings.map(formatProblem);

@@ -10,6 +10,10 @@ export interface ServeOptions {
   readonly dryRun: boolean;
   readonly format: 'text' | 'json';
   readonly log: EventLog;
+  /** Reads the configuration anew. */
+  readonly load: () => Promise<GatewayConfig>;
+  /** The options that name it. */
+  readonly named: string;
 }
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
@@ -17,14 +21,15 @@ const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 const EXIT_PATIENCE_MS = 150;
 
 /** Resolves to the exit code. @throws KnockError when the gateway cannot start; nothing is left half done then */
-export async function serve(config: GatewayConfig, { dryRun, format, log }: ServeOptions): Promise<number> {
+export async function serve(config: GatewayConfig, options: ServeOptions): Promise<number> {
+  const { dryRun, format, log, load, named } = options;
   const assembly = assemble(config, { dryRun });
   const { listener, driver, source } = assembly;
   const ended = endOf(listener);
   report(listener, format, log);
   const starting = listener.start({ signal: ended.signal });
   const started = starting.catch(() => undefined);
-  const reload = reloader({ assembly, file: config.file, log, started, signal: ended.signal });
+  const reload = reloader({ assembly, load, log, started, signal: ended.signal });
   process.on('SIGHUP', () => void reload());
   let closeControl = (): Promise<void> => Promise.resolve();
   try {
@@ -45,7 +50,9 @@ export async function serve(config: GatewayConfig, { dryRun, format, log }: Serv
   await Promise.all([closeControl(), listener.stop()]);
   log('stop', { reason });
   if (format === 'text' && driver.real) {
-    tell(`the services' ports stay closed (portknockd --teardown --config ${config.file} gives them back)`);
+    const what = config.protect === false ? 'our firewall rules stay' : "the services' ports stay closed";
+    const back = config.protect === false ? 'removes them' : 'gives them back';
+    tell(`${what} (portknockd --teardown ${named} ${back})`);
   }
   setTimeout(() => process.exit(code), EXIT_PATIENCE_MS).unref();
   return code;

@@ -40,6 +40,7 @@ export { oneTime, type OneTimeClient } from './scheme/one-time.ts';
 export { oneTimeKnocks, type OneTimeKey, type OneTimeKnock } from './scheme/one-time-key.ts';
 export { type Digest } from './crypto/mac.ts';
 export { sequence, type KnockPort, type SequenceClient } from './scheme/sequence.ts';
+export { sequenceList, type SequenceListClient } from './scheme/sequence-list.ts';
 export { spa, type SpaOptions } from './scheme/spa.ts';
 export { type SpaClient } from './scheme/spa-clients.ts';
 export {
@@ -93,11 +94,20 @@ export { addClient, type AddClientOptions } from './config/add-client.ts';
 export { createConfig, createKeyPair, createSecret, type CreateConfigOptions } from './config/create.ts';
 export { type NewClient } from './config/new-client.ts';
 export { loadConfig } from './config/load.ts';
+export {
+  importKnockd,
+  loadKnockd,
+  type Imported,
+  type ImportNote,
+  type KnockdOptions,
+} from './config/knockd-load.ts';
 export { type CommandsConfig, type FirewallConfig } from './config/firewall.ts';
 export { ConfigError, formatProblem, type ConfigProblem } from './config/problems.ts';
 export {
   type ClientConfig,
   type GatewayConfig,
+  type SequenceSettings,
+  type ServiceCommands,
   type ServiceConfig,
   type SocketAddress,
 } from './config/schema.ts';

@@ -45,5 +45,7 @@ function kindOf(client: ClientConfig): string {
       return 'sequence';
     case 'fwknop':
       return client.key.hmacKey === null ? 'fwknop, no HMAC' : 'fwknop';
+    case 'sequence-list':
+      return 'sequence list';
   }
 }

@@ -1,30 +1,38 @@
-// portknock import: the configuration of another program as ours. Of fwknop's client, a stanza as a profile.
+// portknock import: files of other programs as ours, with what could not be carried over.
 
-import { readFile } from 'node:fs/promises';
-import { homedir, userInfo } from 'node:os';
-import { join } from 'node:path';
-import { formatProfile, KnockError, printable, profileOfFwknoprc } from '../../lib/knocker.ts';
-import { readArgs } from '../args.ts';
-import { reasonOf, writeNew } from '../private-file.ts';
-import { EXIT_DONE, print, tell } from '../report.ts';
+import { readArgs, UsageError } from '../args.ts';
+import { EXIT_DONE } from '../report.ts';
 
-const HELP = `usage: portknock import --fwknoprc [FILE] --stanza NAME [options]
+const HELP = `usage: portknock import --knockd FILE [options]
+       portknock import --fwknoprc [FILE] --stanza NAME [options]
 
-Makes a profile of a stanza of fwknop's client, and says what of it could not
-be carried over.
+Writes a configuration of ours for the doors of a knockd.conf, or a profile for
+a stanza of fwknop's client, and says on stderr, line by line, what is not as it
+was. Changes nothing else.
 
-      --fwknoprc FILE  default ~/.fwknoprc
-      --stanza NAME    which one
-  -o, --out FILE       the profile (default NAME.knock)
-  -h, --help           this text
-  -V, --version        the version
+      --knockd FILE     usually /etc/knockd.conf
+  -i, --interface eth0  in place of the file's
+      --strict          refuse what knockd takes by mistake: port 0, numbers
+                        that are none, trailing commas
+      --allow-shell     give commands that need a shell one
+      --fwknoprc FILE   default ~/.fwknoprc
+      --stanza NAME     which one
+  -o, --out FILE        where to write it (default: the configuration to
+                        standard output, the profile to NAME.knock)
+  -h, --help            this text
+  -V, --version         the version
 
-Exit: 0 written, 1 failed, 2 usage or stanza.
+Exit: 0 written, 1 failed, or written without the doors that are said to be
+refused, 2 usage, or a file or stanza that cannot be used.
 `;
 
 const OPTIONS = {
-  fwknoprc: { type: 'string', default: join(homedir(), '.fwknoprc') },
-  stanza: { type: 'string', default: 'default' },
+  knockd: { type: 'string' },
+  interface: { type: 'string', short: 'i' },
+  strict: { type: 'boolean' },
+  'allow-shell': { type: 'boolean' },
+  fwknoprc: { type: 'string' },
+  stanza: { type: 'string' },
   out: { type: 'string', short: 'o' },
 } as const;
 
@@ -32,18 +40,12 @@ const OPTIONS = {
 export async function run(args: readonly string[]): Promise<number> {
   const line = readArgs(args, { program: 'portknock import', help: HELP, options: OPTIONS, words: [0, 0] });
   if (line === null) return EXIT_DONE;
-  const {
-    fwknoprc: path,
-    stanza,
-    out = `${stanza.replaceAll(/[^A-Za-z0-9._-]/gu, '_')}.knock`,
-  } = line.values;
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    const problem = `${printable(path, 1000)}: ${reasonOf(cause)} (check the path)`;
-    throw new KnockError('ERR_PROFILE', `stanza cannot be read: ${problem}`, { cause });
-  });
-  const { profile, notes } = profileOfFwknoprc(text, { stanza, user: userInfo().username });
-  await writeNew(out, formatProfile(profile));
-  for (const note of notes) tell(note, 'yellow');
-  print(out);
-  return EXIT_DONE;
+  const { knockd, fwknoprc, stanza, out, ...rest } = line.values;
+  const isFwknop = fwknoprc !== undefined || stanza !== undefined;
+  if ((knockd !== undefined) === isFwknop)
+    throw new UsageError('one of --knockd, --fwknoprc must be given (see portknock import --help)');
+  // Each of them is loaded only when it is the one that is wanted.
+  if (knockd === undefined)
+    return (await import('../import-fwknoprc.ts')).importFwknoprc({ fwknoprc, stanza, out });
+  return (await import('../importing.ts')).importKnockdConf(knockd, { ...rest, out });
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { liveCapture } from '../capture/live.ts';
 import { udpSocket } from '../capture/socket.ts';
 import type { PacketSource } from '../capture/source.ts';
+import { byService, type ServiceDriver } from '../firewall/by-service.ts';
 import { command } from '../firewall/command.ts';
 import type { FirewallDriver } from '../firewall/driver.ts';
 import { formatTarget } from '../firewall/forward.ts';
@@ -21,9 +22,11 @@ import { fwknop } from '../scheme/fwknop.ts';
 import { oneTime } from '../scheme/one-time.ts';
 import type { Scheme } from '../scheme/scheme.ts';
 import { sequence } from '../scheme/sequence.ts';
+import { sequenceList } from '../scheme/sequence-list.ts';
 import { spa } from '../scheme/spa.ts';
+import { markingReplay } from './list-marks.ts';
 import { requireReloadable } from './reload.ts';
-import type { ClientConfig, GatewayConfig } from './schema.ts';
+import type { ClientConfig, GatewayConfig, ServiceCommands } from './schema.ts';
 
 /** The parts of a gateway, put together and not yet started. */
 export interface Assembly {
@@ -70,8 +73,14 @@ export function createReplay(path: string): Promise<void> {
 /** Puts a gateway together; touches nothing. */
 export function assemble(config: GatewayConfig, options: AssembleOptions = {}): Assembly {
   const { dryRun = false, source = sourceOf(config), clock = systemClock } = options;
-  const driver = dryRun ? mock({ clock }) : driverOf(config, clock);
-  const replay = dryRun ? memoryReplay() : fileReplay(replayFile(config.stateDir));
+  const driver = dryRun ? mock({ clock }) : driversOf(config, clock);
+  let { clients } = config;
+  const replay = dryRun
+    ? memoryReplay()
+    : markingReplay(fileReplay(replayFile(config.stateDir)), {
+        scheme: 'sequence-list',
+        clients: () => clients,
+      });
   const rules = rulesOf(config);
   const listener = new KnockListener({
     ...{ source, driver, replay, clock, ...rules },
@@ -82,6 +91,7 @@ export function assemble(config: GatewayConfig, options: AssembleOptions = {}): 
     async reload(next) {
       requireReloadable(config, next);
       await listener.reload(rulesOf(next));
+      ({ clients } = next);
     },
   };
 }
@@ -102,6 +112,20 @@ function sourceOf({ source }: GatewayConfig): PacketSource {
   if (source.kind === 'interface') return liveCapture({ interface: source.name });
   const { ports, address } = source;
   return udpSocket(address === null ? { port: ports } : { port: ports, address });
+}
+
+function driversOf(config: GatewayConfig, clock: Clock): FirewallDriver {
+  const usual = driverOf(config, clock);
+  const special = Object.entries(config.services).flatMap(([name, { commands }]) =>
+    commands === undefined ? [] : [[name, commandsOf(commands, clock)] as const],
+  );
+  return special.length === 0 ? usual : byService(usual, Object.fromEntries(special));
+}
+
+function commandsOf({ open, close, open6, close6, timeoutMs }: ServiceCommands, clock: Clock): ServiceDriver {
+  const driver = command({ open, close, timeoutMs, clock });
+  if (open6 === null || close6 === null) return { driver };
+  return { driver, driver6: command({ open: open6, close: close6, timeoutMs, clock }) };
 }
 
 function driverOf({ firewall, firewallBackend, protect }: GatewayConfig, clock: Clock): FirewallDriver {
@@ -132,12 +156,15 @@ function schemesOf(config: GatewayConfig): readonly Scheme[] {
   const { clients } = config;
   const hashed = clients.filter((client) => client.scheme === 'one-time');
   const plain = clients.filter((client) => client.scheme === 'sequence');
+  const lists = clients.filter((client) => client.scheme === 'sequence-list');
   const schemes: Scheme[] = [...spaOf(config), ...fwknopOf(config)];
   if (hashed.length > 0) {
     schemes.push(oneTime({ clients: Object.fromEntries(hashed.map(({ name, key }) => [name, key])) }));
   }
   if (plain.length > 0)
     schemes.push(sequence({ clients: Object.fromEntries(plain.map((client) => [client.name, client])) }));
+  if (lists.length > 0)
+    schemes.push(sequenceList({ clients: Object.fromEntries(lists.map((client) => [client.name, client])) }));
   return schemes;
 }
 

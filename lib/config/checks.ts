@@ -18,6 +18,7 @@ export function checkServices(services: ReadonlyMap<string, readonly [ServiceCon
   for (const [name, [{ port, protocol }, section]] of services) {
     const place = `${port}/${protocol}`;
     const other = taken.get(place);
+    if (port === 0) continue;
     if (other !== undefined)
       section.error('port', `port ${place} is that of service ${other} (give each its own)`);
     taken.set(place, name);
@@ -60,7 +61,7 @@ export function unknownService(name: string, known: readonly string[]): string |
 
 /** How strong a client's knocks are, and what is to be said about them. */
 export function checkStrength(section: Section, client: ClientConfig): void {
-  if (client.scheme === 'spa' || client.scheme === 'fwknop') return;
+  if (client.scheme === 'spa' || client.scheme === 'fwknop' || client.scheme === 'sequence-list') return;
   if (client.scheme === 'sequence') {
     const problem = sequenceProblem(client.sequence);
     if (problem?.level === 'error') section.error('sequence', `${problem.message} (mix the ports)`);
@@ -131,6 +132,10 @@ export function checkSocketSees(
         `ports ${first}-${last} are not all within socket ${bound} (write ports: ${bound})`,
       );
     }
+    return;
+  }
+  if (client.scheme === 'sequence-list') {
+    section.error('scheme', `scheme sequence-list is not for socket ${bound} (use interface)`);
     return;
   }
   for (const [index, { port, protocol }] of client.sequence.entries()) {

@@ -60,10 +60,25 @@ const oneTimeSchema = v.object({
   services: serviceNames,
 });
 
+const family = v.optional(
+  value('family must be 4 or 6', 'leave it out for both', (input) =>
+    input === 4 || input === 6 ? input : null,
+  ),
+);
+
+const sequenceListSchema = v.object({
+  scheme: v.literal('sequence-list'),
+  sequences_file: path('sequences_file'),
+  sequence_timeout: sequenceTimeout,
+  family,
+  services: serviceNames,
+});
+
 const sequenceSchema = v.object({
   scheme: v.literal('sequence'),
   sequence: list('sequence', knockPort, 'as in [7000/tcp, 9000/udp, 8000/tcp, 7100/tcp]'),
   sequence_timeout: sequenceTimeout,
+  family,
   services: serviceNames,
 });
 
@@ -101,11 +116,13 @@ export const clientSchemas = {
   spa: spaSchema,
   'one-time': oneTimeSchema,
   sequence: sequenceSchema,
+  'sequence-list': sequenceListSchema,
   fwknop: fwknopSchema,
 } as const;
 
 export type SpaEntry = v.InferOutput<typeof spaSchema>;
 export type OneTimeEntry = v.InferOutput<typeof oneTimeSchema>;
+export type SequenceListEntry = v.InferOutput<typeof sequenceListSchema>;
 export type SequenceEntry = v.InferOutput<typeof sequenceSchema>;
 export type FwknopEntry = v.InferOutput<typeof fwknopSchema>;
 

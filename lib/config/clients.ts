@@ -15,6 +15,7 @@ import {
 import { clientSchemas, type OneTimeEntry, type SequenceEntry } from './client-schemas.ts';
 import { fwknopClient } from './clients-fwknop.ts';
 import { checkSpaGateway, spaClient } from './clients-spa.ts';
+import { sequenceListClient } from './clients-list.ts';
 import { KeyOwners } from './owners.ts';
 import { CLIENT_NAME, NAME_RULE, type ClientConfig, type GatewayConfig, type Settings } from './schema.ts';
 import type { Section } from './section.ts';
@@ -33,21 +34,24 @@ export interface ClientsContext {
 
 interface KeyContext {
   readonly owners: KeyOwners;
+  /** Whose each sequence of a list is. */
+  readonly listed: Map<string, string>;
   readonly secrets: SecretContext;
 }
 
-const SCHEMES = 'spa, one-time, sequence or fwknop';
+const SCHEMES = 'spa, one-time, sequence, sequence-list or fwknop';
 
 /** The clients without problems; the others are reported. */
 export async function clientsOf(root: Section, context: ClientsContext): Promise<readonly ClientConfig[]> {
   const { settings, source, serviceNames, secrets } = context;
   const owners = new KeyOwners(context.accessKeys);
   const sequences = new Map<string, readonly KnockPort[]>();
+  const listed = new Map<string, string>();
   const clients: ClientConfig[] = [];
   const sections = root.sections('clients', 'client');
   for (const [name, section] of sections) {
     if (!CLIENT_NAME.test(name)) section.error(null, `name must be ${NAME_RULE} (rename it)`);
-    const client = await clientOf(name, section, { owners, secrets });
+    const client = await clientOf(name, section, { owners, listed, secrets });
     const named = section.value('services');
     if (serviceNames !== null && Array.isArray(named)) checkNames(section, named, serviceNames);
     if (client === null) continue;
@@ -88,6 +92,8 @@ async function clientOf(name: string, section: Section, context: KeyContext): Pr
     const entry = section.parse(clientSchemas[scheme]);
     return entry === null || secret === null ? null : oneTimeClient(name, entry, secret);
   }
+  if (scheme === 'sequence-list')
+    return sequenceListClient(name, section, { files: context.secrets, listed: context.listed });
   if (scheme === 'sequence') {
     section.refuseStrangers(Object.keys(clientSchemas[scheme].entries));
     const entry = section.parse(clientSchemas[scheme]);
@@ -104,9 +110,10 @@ function oneTimeClient(name: string, entry: OneTimeEntry, secret: Buffer): Clien
 }
 
 function sequenceClient(name: string, entry: SequenceEntry): ClientConfig {
-  const { sequence, sequence_timeout: timeoutMs } = entry;
+  const { sequence, sequence_timeout: timeoutMs, family } = entry;
   const bits = bitsOf({ scheme: 'sequence', sequence });
-  return { name, scheme: 'sequence', sequence, timeoutMs, services: unique(entry.services), bits };
+  const only = family === undefined ? {} : { family };
+  return { name, scheme: 'sequence', sequence, timeoutMs, ...only, services: unique(entry.services), bits };
 }
 
 function schemeProblem(section: Section, scheme: unknown): string {

@@ -5,8 +5,9 @@ import * as v from 'valibot';
 import { messageOf } from '../errors.ts';
 import { commandOf } from '../firewall/command-template.ts';
 import { CHAIN } from '../firewall/nftables-rules.ts';
+import type { ServiceCommands, ServiceEntry } from './schema.ts';
 import type { Section } from './section.ts';
-import { duration, list, oneOf, text, value } from './values.ts';
+import { argv, duration, oneOf, text, value } from './values.ts';
 
 /** Which driver, and what it needs to know. */
 export type FirewallConfig =
@@ -103,21 +104,43 @@ function commands(section: Section): FirewallConfig | null {
   const settings = section.parse(commandSchema);
   if (settings === null) return null;
   const { open, close, setup = null, teardown = null, timeout: timeoutMs } = settings;
-  for (const [name, command] of Object.entries({ open, close, setup, teardown })) {
+  checkCommands(section, { open, close }, true);
+  checkCommands(section, { setup, teardown }, false);
+  return { driver: 'command', open, close, setup, teardown, timeoutMs };
+}
+
+/** The commands of a service; `null` when it has none, or after reporting what is wrong with them. */
+export function serviceCommandsOf(section: Section, entry: ServiceEntry): ServiceCommands | null {
+  const { open, close, open_6: open6 = null, close_6: close6 = null, timeout: timeoutMs = 5000 } = entry;
+  for (const [one, other] of [
+    ['open', 'close'],
+    ['open_6', 'close_6'],
+    ['open_6', 'open'],
+  ] as const) {
+    if (section.has(one) && !section.has(other)) {
+      const advice = other === 'close' ? ', or [true] when nothing is to be undone' : '';
+      section.error(one, `${one} is given without ${other} (add ${other}: [...]${advice})`);
+    }
+  }
+  if (open === undefined || close === undefined) return null;
+  checkCommands(section, { open, close, open_6: open6, close_6: close6 }, true);
+  return { open, close, open6, close6, timeoutMs };
+}
+
+function checkCommands(
+  section: Section,
+  commands: Readonly<Record<string, readonly string[] | null>>,
+  hasGrant: boolean,
+): void {
+  for (const [name, command] of Object.entries(commands)) {
     try {
-      if (command !== null) commandOf(name, command, name === 'open' || name === 'close');
+      if (command !== null) commandOf(name, command, hasGrant);
     } catch (error) {
       section.error(name, messageOf(error));
     }
   }
-  return { driver: 'command', open, close, setup, teardown, timeoutMs };
 }
 
 function refuse(root: Section, key: string, problem: string): void {
   if (root.has(key)) root.error(key, `${key} ${problem} (take it out)`);
-}
-
-function argv(name: string) {
-  const word = text(`${name} entry`, 'text', /^/u, 'quote it');
-  return list(name, word, 'a program, then its arguments: no shell reads them');
 }

@@ -7,7 +7,7 @@ import { messageOf, printable, systemCode } from '../errors.ts';
 import { checkServices, checkSource } from './checks.ts';
 import { clientsOf } from './clients.ts';
 import { parseConfigDocument } from './document.ts';
-import { firewallOf, type FirewallConfig } from './firewall.ts';
+import { firewallOf, serviceCommandsOf, type FirewallConfig } from './firewall.ts';
 import { permissionsOf, readHostFile, type ReadHostFile } from './files.ts';
 import { ConfigError } from './problems.ts';
 import {
@@ -123,12 +123,18 @@ function servicesOf(
     section.refuseStrangers(Object.keys(serviceSchema.entries));
     const entry = section.parse(serviceSchema);
     if (entry === null) continue;
-    const { port, protocol, to } = entry;
+    const commands = serviceCommandsOf(section, entry);
+    if (entry.port === undefined && !section.has('open')) section.error('port', 'port is missing (add it)');
+    const { port = 0, protocol, to } = entry;
     const openForMs = entry.open_for ?? settings?.open_for ?? 30_000;
     const connections = entry.connections ?? settings?.connections ?? 1;
-    const service = { port, protocol, openForMs, connections, ...(to === undefined ? {} : { to }) };
-    found.set(name, [service, section]);
-    if (to !== undefined && firewall?.driver === 'command')
+    const service = {
+      ...{ port, protocol, openForMs, connections },
+      ...(port === 0 ? { portless: true } : {}),
+      ...(to === undefined ? {} : { to }),
+    };
+    found.set(name, [commands === null ? service : { ...service, commands }, section]);
+    if (to !== undefined && (firewall?.driver === 'command' || commands !== null))
       section.error('to', 'to is not of the command driver: its commands send nothing on (take it out)');
   }
   checkServices(found);

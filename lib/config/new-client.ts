@@ -70,6 +70,8 @@ export function profileOf(config: GatewayConfig, name: string, host: string): Pr
       return { ...base, scheme: 'sequence', sequence: client.sequence };
     case 'fwknop':
       return { ...base, scheme: 'fwknop', ...fwknopFields(config, client) };
+    case 'sequence-list':
+      throw new Error('a client with a list of sequences has no profile');
   }
 }
 

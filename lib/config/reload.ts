@@ -9,6 +9,13 @@ const FIXED: readonly (readonly [key: string, of: (config: GatewayConfig) => unk
   ['firewall', ({ firewall }) => firewall],
   ['firewall_backend', ({ firewallBackend }) => firewallBackend],
   ['protect', ({ protect }) => protect],
+  [
+    'commands of services',
+    ({ services }) =>
+      Object.entries(services).flatMap(([name, { commands }]) =>
+        commands === undefined ? [] : [[name, commands]],
+      ),
+  ],
 ];
 
 /** @throws KnockError `ERR_CONFIG`, one line for each thing that cannot change */

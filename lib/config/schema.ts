@@ -12,6 +12,7 @@ import type { SpaClient } from '../scheme/spa-clients.ts';
 import type { FirewallConfig } from './firewall.ts';
 import type { ConfigProblem } from './problems.ts';
 import {
+  argv,
   connections,
   duration,
   oneOrMore,
@@ -57,12 +58,26 @@ export interface SocketAddress {
 
 /** A service, with every default filled in. */
 export interface ServiceConfig {
+  /** 0 where commands alone say what opens. */
   readonly port: number;
   readonly protocol: 'tcp' | 'udp';
   readonly openForMs: number;
   readonly connections: number | 'unlimited';
   /** Where it lives, behind the gateway. */
   readonly to?: Target;
+  /** Programs that open and close it, in place of the gateway's firewall. */
+  readonly commands?: ServiceCommands;
+  /** It has commands, and no port of its own: it is 0. */
+  readonly portless?: boolean;
+}
+
+/** Programs and their arguments; `null`: for IPv6 sources the same as for IPv4. */
+export interface ServiceCommands {
+  readonly open: readonly string[];
+  readonly close: readonly string[];
+  readonly open6: readonly string[] | null;
+  readonly close6: readonly string[] | null;
+  readonly timeoutMs: number;
 }
 
 /** A client; `bits` says what an outsider has to guess. */
@@ -76,9 +91,21 @@ export type ClientConfig = {
     > &
       Pick<ClientAccess, 'expiresAt'>)
   | { readonly scheme: 'one-time'; readonly key: Required<OneTimeClient> }
-  | { readonly scheme: 'sequence'; readonly sequence: readonly KnockPort[]; readonly timeoutMs: number }
+  | ({ readonly scheme: 'sequence'; readonly sequence: readonly KnockPort[] } & SequenceSettings)
+  | ({
+      readonly scheme: 'sequence-list';
+      /** The file that they are from, where the used ones are marked. */
+      readonly file: string;
+      readonly sequences: readonly (readonly KnockPort[])[];
+    } & SequenceSettings)
   | { readonly scheme: 'fwknop'; readonly key: FwknopKey }
 );
+
+/** What sequences have in common. */
+export interface SequenceSettings {
+  readonly timeoutMs: number;
+  readonly family?: 4 | 6 | undefined;
+}
 
 /** A client of fwknop: keys as bytes, and every default filled in. */
 export interface FwknopKey extends Required<
@@ -137,11 +164,16 @@ export const settingsSchema = v.object({
 });
 
 export const serviceSchema = v.object({
-  port: port('port'),
+  port: v.optional(port('port')),
   protocol: v.optional(oneOf('protocol', ['tcp', 'udp']), 'tcp'),
   open_for: v.optional(openFor),
   connections: v.optional(connections),
   to: v.optional(target),
+  open: v.optional(argv('open')),
+  close: v.optional(argv('close')),
+  open_6: v.optional(argv('open_6')),
+  close_6: v.optional(argv('close_6')),
+  timeout: v.optional(duration('timeout', { lowMs: 100, highMs: 60_000, stepMs: 1 })),
 });
 
 export type Settings = v.InferOutput<typeof settingsSchema>;

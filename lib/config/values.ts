@@ -107,6 +107,12 @@ export function list<T extends v.GenericSchema<unknown, unknown>>(name: string, 
   return v.pipe(v.array(entry, message), v.minLength(1, message));
 }
 
+/** A program and its arguments. */
+export function argv(name: string) {
+  const word = text(`${name} entry`, 'text', /^/u, 'quote it');
+  return list(name, word, 'a program, then its arguments: no shell reads them');
+}
+
 /** One value, or a list of one up to `most`. */
 export function oneOrMore<T extends v.GenericSchema<unknown, unknown>>(
   entry: T,

@@ -15,6 +15,7 @@ export interface Service {
   /** `[a-z0-9][a-z0-9-]{0,31}`. */
   readonly name: string;
   readonly protocol: 'tcp' | 'udp';
+  /** 0 for a service that has none, of a driver that needs none. */
   readonly port: number;
   /** How long an unused opening lasts, milliseconds, less than a day. */
   readonly openForMs: number;

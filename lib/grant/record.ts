@@ -17,7 +17,7 @@ export function grantIn(value: unknown): Grant | null {
   if (typeof source !== 'string' || !isCanonical(source)) return null;
   if (typeof service !== 'string' || !SERVICE.test(service)) return null;
   if (protocol !== 'tcp' && protocol !== 'udp') return null;
-  if (!isWhole(port, 65_535) || typeof openUntil !== 'number') return null;
+  if ((!isWhole(port, 65_535) && port !== 0) || typeof openUntil !== 'number') return null;
   if (connections !== 'unlimited' && !isWhole(connections, Number.MAX_SAFE_INTEGER)) return null;
   const grant: Grant = { id, client, source, service, protocol, port, openUntil, connections };
   if (to === undefined) return grant;

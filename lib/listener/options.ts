@@ -12,6 +12,7 @@ import type { CaptureNeed, Scheme } from '../scheme/scheme.ts';
 
 /** A protected service. */
 export interface ServiceOptions {
+  /** 0 where {@link ServiceOptions.portless} says so. */
   readonly port: number;
   /** `tcp` unless said. */
   readonly protocol?: 'tcp' | 'udp';
@@ -21,6 +22,8 @@ export interface ServiceOptions {
   readonly connections?: number | 'unlimited';
   /** Where the service lives, if behind this host: with the iptables and nftables drivers. */
   readonly to?: Target;
+  /** Its driver knows by itself what to open: `port` may be 0. */
+  readonly portless?: boolean;
 }
 
 /** What a listener is made of. */
@@ -76,16 +79,17 @@ export function servicesOf(options: {
       protocol = 'tcp',
       openForMs = usual.openForMs,
       connections = usual.connections,
+      portless = false,
       to,
     } = service;
-    requireWhole(`services.${name}.port`, port, 65_535);
+    if (!portless || port !== 0) requireWhole(`services.${name}.port`, port, 65_535);
     if (!['tcp', 'udp'].includes(protocol)) {
       throw new TypeError(`services.${name}.protocol must be tcp or udp, got '${printable(protocol)}'`);
     }
     requireOpening(`services.${name}.`, { openForMs, connections });
     const place = `${port}/${protocol}`;
     const owner = owners.get(place);
-    if (owner !== undefined) {
+    if (owner !== undefined && port !== 0) {
       throw new TypeError(`services.${name}.port must not be that of service ${owner}, got ${place}`);
     }
     owners.set(place, name);

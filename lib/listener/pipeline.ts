@@ -161,11 +161,14 @@ export class Pipeline {
   }
 
   /** Why it may not be used, or null: it is used up, for good. */
-  async #claim(scheme: Scheme, { client, counter, once }: KnockRequest): Promise<Rejection['reason'] | null> {
+  async #claim(
+    scheme: Scheme,
+    { client, account = client, counter, once }: KnockRequest,
+  ): Promise<Rejection['reason'] | null> {
     const { replay } = this.#parts;
-    const account = accountOf(scheme, client);
-    if (once !== undefined) return refusalOf(await replay.claimOnce(account, once.id, once.untilMs));
-    return counter === null ? null : refusalOf(await replay.claim(account, counter));
+    const name = accountOf(scheme, account);
+    if (once !== undefined) return refusalOf(await replay.claimOnce(name, once.id, once.untilMs));
+    return counter === null ? null : refusalOf(await replay.claim(name, counter));
   }
 
   /** The new grants, or null when the firewall refused. */

@@ -14,6 +14,8 @@ export interface Door {
   readonly request: Match;
   /** Ports whose packets start an attempt over when they are not its next knock. */
   readonly scope: readonly [low: number, high: number];
+  /** Whose sources may begin; both families unless said. */
+  readonly family?: 4 | 6;
 }
 
 /** One number for a protocol and a port. */
@@ -107,6 +109,7 @@ export class Doors {
     for (const id of openers) {
       const door = this.#doors.get(id);
       if (door === undefined || door === complete || this.#isUnderWay(set, id, packet)) continue;
+      if (door.family !== undefined && door.family !== packet.family) continue;
       this.#table.start(set, id, packet, door.timeoutMs);
       this.#observer?.(remark('counted', door, 1), packet);
     }

@@ -101,6 +101,8 @@ export interface KnockRequest {
    * `untilMs` (Unix milliseconds, which follows from the knock alone) it may be forgotten: the knock is too old by then.
    */
   readonly once?: { readonly id: string; readonly untilMs: number };
+  /** Whose counter it is; the client's unless said. */
+  readonly account?: string;
   /** Takes the client's grants for these services back instead of opening them. */
   readonly close?: true;
   /** Who the knock itself says it is for, in place of the packet's source; the packet must come from there. */

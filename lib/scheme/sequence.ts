@@ -5,7 +5,7 @@
 import { printable } from '../errors.ts';
 import { ACK, FIN, RST, SYN, TCP, UDP, type PacketView } from '../packet/view.ts';
 import { Doors, knockKey, type Door } from './doors.ts';
-import type { Scheme } from './scheme.ts';
+import type { CaptureNeed, KnockRequest, Scheme } from './scheme.ts';
 import { requireTimeout } from './timeout.ts';
 
 /** One knock of a plain sequence. */
@@ -20,7 +20,15 @@ export interface SequenceClient {
   readonly sequence: readonly (string | KnockPort)[];
   /** From the first knock to the last, milliseconds; 10,000 unless said. */
   readonly timeoutMs?: number;
+  /** The only family that it opens for; both unless said. */
+  readonly family?: 4 | 6 | undefined;
 }
+
+/** All of them, not only the ports of some sequence: a scan is recognised by the ports in between. */
+export const ALL_PORTS: readonly CaptureNeed[] = [
+  { protocol: 'tcp-syn', ports: [1, 65535] },
+  { protocol: 'udp', ports: [1, 65535] },
+];
 
 /**
  * The plain sequence scheme.
@@ -31,19 +39,23 @@ export function sequence(options: { readonly clients: Readonly<Record<string, Se
   const doors = new Doors();
   const sequences = new Map<string, readonly KnockPort[]>();
   for (const [client, entry] of Object.entries(options.clients)) {
-    const ports = portsOf(client, entry);
+    const ports = requireSequence(client, entry.sequence);
+    const { timeoutMs = 10_000, family } = entry;
+    requireTimeout(`timeoutMs of ${printable(client)}`, timeoutMs);
     sequences.set(client, ports);
-    doors.add(doorOf(client, ports, entry.timeoutMs ?? 10_000));
+    doors.add(
+      doorOf(ports, {
+        timeoutMs,
+        family,
+        request: { kind: 'request', client, services: null, counter: null },
+      }),
+    );
   }
   const clash = sequencesProblem(sequences);
   if (clash !== null) throw new RangeError(`sequence of ${printable(clash.client)}: ${clash.message}`);
   return {
     name: 'sequence',
-    // All of them, not only the ports of some sequence: a scan is recognised by the ports in between.
-    needs: [
-      { protocol: 'tcp-syn', ports: [1, 65535] },
-      { protocol: 'udp', ports: [1, 65535] },
-    ],
+    needs: ALL_PORTS,
     clients: Object.keys(options.clients),
     validityMs: 0,
     replayable: true,
@@ -124,9 +136,9 @@ export function isSyn(packet: PacketView): boolean {
   return (packet.flags & (SYN | ACK | RST | FIN)) === SYN;
 }
 
-function portsOf(client: string, { sequence: knocks, timeoutMs = 10_000 }: SequenceClient): KnockPort[] {
+/** The knocks of a client's sequence. @throws TypeError, RangeError for a sequence that cannot be used */
+export function requireSequence(client: string, knocks: SequenceClient['sequence']): readonly KnockPort[] {
   const name = printable(client);
-  requireTimeout(`timeoutMs of ${name}`, timeoutMs);
   const ports = knocks.map((knock) => {
     const text = typeof knock === 'string' ? knock : knockText(knock);
     const port = parseKnockPort(text);
@@ -139,15 +151,25 @@ function portsOf(client: string, { sequence: knocks, timeoutMs = 10_000 }: Seque
   return ports;
 }
 
-function doorOf(client: string, ports: readonly KnockPort[], timeoutMs: number): Door {
+/** A door that any SYN or datagram counts for. */
+export function doorOf(
+  ports: readonly KnockPort[],
+  {
+    timeoutMs,
+    family,
+    request,
+  }: { readonly timeoutMs: number; readonly family: 4 | 6 | undefined; readonly request: KnockRequest },
+): Door {
   return {
     keys: ports.map(({ port, protocol }) => knockKey(protocol === 'udp' ? UDP : TCP, port)),
     timeoutMs,
-    request: { kind: 'request', client, services: null, counter: null },
+    request,
     scope: [1, 65535],
+    ...(family === undefined ? {} : { family }),
   };
 }
 
-function knockText({ port, protocol }: KnockPort): string {
+/** `7000/tcp`. */
+export function knockText({ port, protocol }: KnockPort): string {
   return `${port}/${protocol}`;
 }

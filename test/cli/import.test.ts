@@ -1,70 +1,84 @@
-// portknock import: a stanza of fwknop's client becomes a profile that nobody else can read, and that send can use.
+// portknock import, and portknockd on the file itself: what is written where, what is said, and how it ends.
 
 import assert from 'node:assert/strict';
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
-import { parseProfile } from '../../lib/knocker.ts';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { Place } from './support.ts';
 
-const KEY = Buffer.alloc(32, 1).toString('base64');
-const HMAC_KEY = Buffer.alloc(32, 2).toString('base64');
+const CONF = [
+  ...['[options]', 'Interface = lo', '[ssh]', 'sequence = 7000,9000,8000', 'tcpflags = syn'],
+  ...['command = ufw allow from %IP% to any port 22 proto tcp', ''],
+].join('\n');
+const SHELL = '[x]\nsequence = 1,3,2\ntcpflags = syn\ncommand = a | b %IP%\n';
 
-describe('portknock import --fwknoprc', function () {
-  this.timeout(60_000);
+describe('portknock import', function () {
+  this.timeout(30_000);
   let place: Place;
 
   before(async () => {
     place = await Place.make();
-    await mkdir(place.path('home'));
-    const stanza = [
-      'SPA_SERVER 127.0.0.1',
-      'ACCESS tcp/22',
-      `KEY_BASE64 ${KEY}`,
-      `HMAC_KEY_BASE64 ${HMAC_KEY}`,
-    ];
-    const text = ['[gw]', ...stanza, 'SPOOF_USER bob', 'NAT_ACCESS 10.0.0.5:22', ''].join('\n');
-    await writeFile(place.path('home', '.fwknoprc'), text, { mode: 0o600 });
-    await writeFile(place.path('other'), text.replace('[gw]', '[../other]'), { mode: 0o600 });
+    await writeFile(place.path('knockd.conf'), CONF);
+    await writeFile(place.path('shell.conf'), CONF + SHELL);
+    await writeFile(place.path('bad.conf'), '[a]\nsequence = 1:icmp\nfoo\n');
   });
 
-  after(async () => {
-    assert.ok(![KEY, HMAC_KEY].some((key) => place.printed.includes(key)), 'a key was printed');
-    await place.remove();
+  after(() => place.remove());
+
+  it('writes to standard output, and on stderr what is not as it was', async () => {
+    const { code, out, err } = await place.run('portknock import --knockd knockd.conf');
+    assert.equal(code, 0);
+    assert.match(out, /^# portknock gateway, made from knockd\.conf\./u);
+    assert.match(out, /\nclients:\n {2}ssh: \{scheme: sequence, /u);
+    assert.match(err, /^knockd\.conf:6:1: stricter: door ssh: opens 22\/tcp for one connection [^\n]*\n$/u);
   });
 
-  it('writes a profile, says what was not carried over, and send knocks with it', async () => {
-    const outcome = await place.run('portknock import --stanza gw');
-    assert.deepEqual(outcome, {
-      code: 0,
-      out: 'gw.knock\n',
-      err: 'line 7: NAT_ACCESS is not carried over\n',
+  it('writes a file that nobody else can read, which is a configuration, and overwrites none', async () => {
+    const line = 'portknock import --knockd knockd.conf -o made.yaml -i eth7';
+    const { code, out, err } = await place.run(line);
+    assert.deepEqual([code, out], [0, '']);
+    assert.match(err, /\nnext: portknockd --check --config made\.yaml\n$/u);
+    assert.equal((await stat(place.path('made.yaml'))).mode & 0o777, 0o600);
+    assert.match(await readFile(place.path('made.yaml'), 'utf8'), /^interface: eth7$/mu);
+    const checked = await place.run('portknockd --check --config made.yaml');
+    assert.deepEqual([checked.code, checked.out], [0, 'configuration is valid\n']);
+    const again = await place.run(line);
+    assert.equal(again.code, 1);
+    assert.match(again.err, /file exists already: made\.yaml \(nothing was overwritten/u);
+  });
+
+  it('leaves out a door that needs a shell and exits 1, unless a shell is allowed', async () => {
+    const refused = await place.run('portknock import --knockd shell.conf');
+    assert.equal(refused.code, 1);
+    assert.match(refused.err, /^shell\.conf:10:1: refused: door x: command needs a shell for '\|'/mu);
+    assert.doesNotMatch(refused.out, /^ {2}x:/mu);
+    const allowed = await place.run('portknock import --knockd shell.conf --allow-shell');
+    assert.equal(allowed.code, 0);
+    assert.match(allowed.out, /^ {2}x: \{open: \[\/bin\/sh, -c, /mu);
+  });
+
+  const mistakes: readonly [line: string, err: RegExp][] = [
+    ['portknock import', /^portknock: one of --knockd/u],
+    ['portknock import --knockd absent.conf', /^absent\.conf:1:1: configuration cannot be read/u],
+    ['portknock import --knockd bad.conf', /^bad\.conf:2:1: .*\nbad\.conf:3:1: .*\n$/u],
+    ['portknockd --knockd bad.conf --check', /^bad\.conf:2:1: .*\nbad\.conf:3:1: .*\n$/u],
+    ['portknockd --knockd shell.conf', /^shell\.conf:10:1: door x: command needs a shell/u],
+    ['portknockd --knockd knockd.conf --config x', /--config and --knockd exclude each other/u],
+    ['portknockd --config x -i eth0', /--interface is for --knockd/u],
+    ['portknockd --config x --allow-shell', /--allow-shell is for --knockd/u],
+  ];
+  for (const [line, err] of mistakes) {
+    it(`says what is wrong and exits 2: ${line}`, async () => {
+      const outcome = await place.run(line);
+      assert.deepEqual([outcome.code, outcome.out], [2, '']);
+      assert.match(outcome.err, err);
     });
-    assert.equal((await stat(place.path('gw.knock'))).mode & 0o777, 0o600);
-    const profile = parseProfile(await readFile(place.path('gw.knock'), 'utf8'));
-    assert.deepEqual([profile.scheme, profile.host, profile.client], ['fwknop', '127.0.0.1', 'bob']);
-    const sent = await place.run('portknock send -p gw.knock');
-    assert.deepEqual(sent, { code: 0, out: '', err: 'knocked at 127.0.0.1 (1 packet)\n' });
-  });
+  }
 
-  it('overwrites nothing', async () => {
-    const { code, err } = await place.run('portknock import --stanza gw');
-    assert.deepEqual([code, err.split(' (')[0]], [1, 'portknock: file exists already: gw.knock']);
-  });
-
-  it('takes another file, and keeps the profile in this folder whatever the stanza is called', async () => {
-    const { code, out } = await place.run('portknock import --fwknoprc other --stanza ../other');
-    assert.deepEqual([code, out], [0, '.._other.knock\n']);
-  });
-
-  it('says what is wrong', async () => {
-    const rows: readonly [line: string, message: string][] = [
-      ['portknock import --stanza nobody', 'stanza cannot be used: there is no stanza nobody (there is gw)'],
-      [
-        'portknock import --fwknoprc gone',
-        'stanza cannot be read: gone: there is no such file (check the path)',
-      ],
-    ];
-    for (const [line, message] of rows) {
-      assert.deepEqual(await place.run(line), { code: 2, out: '', err: `portknock: ${message}\n` });
-    }
+  it('is not needed: portknockd checks the file itself', async () => {
+    const { code, out, err } = await place.run('portknockd --knockd knockd.conf --check --state state');
+    assert.deepEqual([code, out], [0, 'configuration is valid\n']);
+    assert.match(
+      err,
+      /^knockd\.conf:3:1: client ssh: sequence has 50 bits.*\nknockd\.conf:6:1: door ssh: opens/u,
+    );
   });
 });

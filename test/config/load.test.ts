@@ -181,7 +181,7 @@ describe('a configuration is refused', () => {
     [
       'for a key that is like none',
       VALID.replace('port: 22', 'port: 22, colour: 1'),
-      '4:20: service ssh: key is not known: colour (known here: port, protocol, open_for, connections, to)',
+      '4:20: service ssh: key is not known: colour (known here: port, protocol, open_for, connections, to, open, close, open_6, close_6, timeout)',
     ],
     [
       'for an unknown key of a client',
@@ -293,12 +293,12 @@ describe('a configuration is refused', () => {
     [
       'for a client without scheme',
       client('services: [ssh]'),
-      '6:3: client field: scheme is missing (add scheme: spa, one-time, sequence or fwknop)',
+      '6:3: client field: scheme is missing (add scheme: spa, one-time, sequence, sequence-list or fwknop)',
     ],
     [
       'for a scheme that is none',
       client('scheme: 3'),
-      '6:20: client field: scheme is not known: 3 (use spa, one-time, sequence or fwknop)',
+      '6:20: client field: scheme is not known: 3 (use spa, one-time, sequence, sequence-list or fwknop)',
     ],
     [
       'for an unknown service',

@@ -91,18 +91,17 @@ export class Gateway {
     });
   }
 
-  /** Starts it and waits until the ports are closed. */
+  /** Starts it with a configuration, or a knockd.conf, and waits until the ports are closed. */
   static async start(
     world: { readonly gateway: Pick<Namespace, 'spawn'> },
-    site: Pick<Site, 'config'>,
+    site: Pick<Site, 'config'> | { readonly knockd: string },
     args: readonly string[] = [],
   ): Promise<Gateway> {
     const program = [
       '--import',
       'tsx',
       resolve('cli/portknockd.ts'),
-      '--config',
-      site.config,
+      ...('knockd' in site ? ['--knockd', site.knockd] : ['--config', site.config]),
       '--log',
       'json',
       ...args,

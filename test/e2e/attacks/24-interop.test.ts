@@ -1,5 +1,5 @@
-// Attack 24, as far as it goes without reading knockd's configuration: the real `knock` opens ours, without a pause
-// between its packets, and our client opens real knockd.
+// Attack 24: the real `knock` opens ours, without a pause between its packets, and our client opens real knockd. That ours
+// runs knockd's own configurations is in test/e2e/knockd-file.test.ts.
 
 import assert from 'node:assert/strict';
 import { formatProfile, type Profile } from '../../../lib/knocker.ts';

@@ -1,0 +1,98 @@
+// From a knockd.conf to our configuration: as a text to keep (`portknock import`), or at once (`portknockd --knockd`). Both
+// go through the same text, so what runs is what would be written.
+
+import { readConfig, parseConfig } from './load.ts';
+import { planKnockd, type KnockdNote, type KnockdPlan } from './knockd-doors.ts';
+import { parseKnockdFile, type KnockdFile } from './knockd-file.ts';
+import { knockdYaml } from './knockd-yaml.ts';
+import { ConfigError, type ConfigProblem } from './problems.ts';
+import type { GatewayConfig } from './schema.ts';
+
+/** How a knockd.conf is read. */
+export interface KnockdOptions {
+  /** In place of the file's. */
+  readonly interface?: string;
+  /** `/var/lib/portknock` unless said. */
+  readonly stateDir?: string;
+  /** Whether what knockd takes by mistake (port 0, numbers that are none) is refused. */
+  readonly strict?: boolean;
+  /** Whether commands that need a shell get one. */
+  readonly allowShell?: boolean;
+}
+
+/** A line of a file that is not carried over as it stands. */
+export interface ImportNote extends ConfigProblem {
+  /** `refused`: it is not there; `lost`: something of it is not; `stricter`: it admits less; `warning`: read with a guess. */
+  readonly kind: KnockdNote['kind'] | 'warning';
+}
+
+/** What a file of another program becomes. */
+export interface Imported {
+  /** Our configuration. */
+  readonly text: string;
+  /** In the order of the lines. */
+  readonly notes: readonly ImportNote[];
+}
+
+const USUAL_STATE = '/var/lib/portknock';
+const USUAL_INTERFACE = 'eth0';
+
+/** Reads a knockd.conf as a configuration of ours. @throws ConfigError when the file is none that knockd would take */
+export async function importKnockd(path: string, options: KnockdOptions = {}): Promise<Imported> {
+  const { file, plan } = await read(path, options);
+  const warnings = file.warnings.map((warning) => ({ ...warning, kind: 'warning' as const }));
+  const notes = plan.notes.map((note) => ({ file: path, column: 1, ...note }));
+  const inOrder = [...warnings, ...notes].toSorted((one, other) => one.line - other.line);
+  return { text: textOf(path, file, { plan, options }).text, notes: inOrder };
+}
+
+/**
+ * Loads a knockd.conf to run as it is; what is not as with knockd is among the warnings.
+ *
+ * @throws ConfigError with the line of every door that cannot be had
+ */
+export async function loadKnockd(path: string, options: KnockdOptions = {}): Promise<GatewayConfig> {
+  const { file, plan } = await read(path, options);
+  const noted = plan.notes.map(({ line, kind, message }) => ({ file: path, line, column: 1, kind, message }));
+  const refused = noted.filter(({ kind }) => kind === 'refused');
+  if (refused.length > 0) throw new ConfigError(refused.map(problemOf));
+  const { text, origins } = textOf(path, file, { plan, options });
+  const original = (problem: ConfigProblem): ConfigProblem =>
+    problem.file === path ? { ...problem, line: origins.get(problem.line) ?? 1, column: 1 } : problem;
+  try {
+    const config = await parseConfig(text, { path });
+    const warnings = [...file.warnings, ...noted.map(problemOf), ...config.warnings.map(original)];
+    return { ...config, warnings: warnings.toSorted((one, other) => one.line - other.line) };
+  } catch (error) {
+    throw error instanceof ConfigError
+      ? new ConfigError(error.problems.map(original), { cause: error })
+      : error;
+  }
+}
+
+async function read(
+  path: string,
+  { strict = false, allowShell = false }: KnockdOptions,
+): Promise<{ readonly file: KnockdFile; readonly plan: KnockdPlan }> {
+  const { text } = await readConfig(path);
+  const file = parseKnockdFile(text, { file: path, strict });
+  if (file.errors.length > 0) throw new ConfigError(file.errors);
+  return { file, plan: planKnockd(file, { allowShell }) };
+}
+
+function textOf(
+  path: string,
+  file: KnockdFile,
+  { plan, options }: { readonly plan: KnockdPlan; readonly options: KnockdOptions },
+) {
+  const device = options.interface ?? file.interface?.value ?? USUAL_INTERFACE;
+  return knockdYaml(plan, {
+    file: path,
+    interface: { line: file.interface?.line ?? 1, value: device },
+    stateDir: options.stateDir ?? USUAL_STATE,
+  });
+}
+
+function problemOf({ file, line, column, message }: ConfigProblem): ConfigProblem {
+  return { file, line, column, message };
+}
