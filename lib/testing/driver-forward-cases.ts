@@ -20,7 +20,7 @@ export function forwardCases<D extends FirewallDriver>({
   const { to } = forwarded;
   return [
     {
-      title: 'opens a service behind the gateway like every other, to sources of its family',
+      title: 'opens a service behind the gateway like any other, to sources of its family',
       body: async ({ driver, services, here, there, setup, grant }) => {
         await setup([...services, forwarded]);
         await driver.open(grant(forwarded, here));

@@ -184,6 +184,29 @@ for (const which of ['iptables-legacy', 'iptables-nft', 'nftables'] as const) {
       }
     });
 
+    it('ends sessions at a tear-down, unless the kernel translates addresses for another reason', async () => {
+      for (const isAlone of [true, false]) {
+        if (!isAlone)
+          await world.gateway.must(iptables, [
+            '-t',
+            'nat',
+            '-A',
+            'POSTROUTING',
+            '-o',
+            'gw9',
+            '-j',
+            'MASQUERADE',
+          ]);
+        await driver.setup(ALL);
+        await driver.open(grant(nas, world.client[4]));
+        const { outcome, id } = await outside.connect({ host: world.address[4], port: nas.port });
+        assert.equal(outcome, 'talks');
+        await driver.teardown(null);
+        assert.equal(await outside.talk({ id }), !isAlone);
+        await make();
+      }
+    });
+
     if (which === 'nftables')
       it('says whom the host stops on their way, and how to change that', async () => {
         const cases: readonly (readonly [rules: string, warned: RegExp | null])[] = [
