@@ -33,7 +33,7 @@ export {
 export { type KnockState } from './knocker/ledger.ts';
 
 export { fwknop, type FwknopOptions } from './scheme/fwknop.ts';
-export { type FwknopClient, type FwknopService } from './scheme/fwknop-clients.ts';
+export { type FwknopClient, type FwknopKeys, type FwknopService } from './scheme/fwknop-clients.ts';
 export { type EncryptionMode } from './scheme/fwknop-cipher.ts';
 export { type HashName } from './crypto/hashes.ts';
 export { oneTime, type OneTimeClient } from './scheme/one-time.ts';
@@ -105,6 +105,7 @@ export { type CommandsConfig, type FirewallConfig } from './config/firewall.ts';
 export { ConfigError, formatProblem, type ConfigProblem } from './config/problems.ts';
 export {
   type ClientConfig,
+  type FwknopKey,
   type GatewayConfig,
   type SequenceSettings,
   type ServiceCommands,

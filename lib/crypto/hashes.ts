@@ -10,7 +10,10 @@ interface HashTraits {
   readonly blockBytes: number;
 }
 
-const TRAITS = {
+/** A hash by fwknop's name for it. */
+export type HashName = 'md5' | 'sha1' | 'sha256' | 'sha384' | 'sha512' | 'sha3_256' | 'sha3_512';
+
+const TRAITS: Readonly<Record<HashName, HashTraits>> = {
   md5: { openssl: 'md5', bytes: 16, blockBytes: 64 },
   sha1: { openssl: 'sha1', bytes: 20, blockBytes: 64 },
   sha256: { openssl: 'sha256', bytes: 32, blockBytes: 64 },
@@ -18,10 +21,7 @@ const TRAITS = {
   sha512: { openssl: 'sha512', bytes: 64, blockBytes: 128 },
   sha3_256: { openssl: 'sha3-256', bytes: 32, blockBytes: 136 },
   sha3_512: { openssl: 'sha3-512', bytes: 64, blockBytes: 72 },
-} as const satisfies Readonly<Record<string, HashTraits>>;
-
-/** A hash by fwknop's name for it. */
-export type HashName = keyof typeof TRAITS;
+};
 
 /** All of them; where two have one length, the first is the one that fwknop tries first. */
 export const HASH_NAMES = Object.keys(TRAITS) as readonly HashName[];

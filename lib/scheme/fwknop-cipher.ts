@@ -6,7 +6,7 @@ import { formatBareBase64 } from '../base64.ts';
 import { AES_BLOCK_BYTES, decryptSalted, encryptSalted, SALT_BYTES, type AesMode } from '../crypto/salted.ts';
 
 /** How a packet is encrypted; `legacy` is the CBC of clients before fwknop 2.5. */
-export type EncryptionMode = AesMode | 'legacy';
+export type EncryptionMode = 'cbc' | 'ecb' | 'cfb' | 'ofb' | 'ctr' | 'legacy';
 export const ENCRYPTION_MODES = ['cbc', 'ecb', 'cfb', 'ofb', 'ctr', 'legacy'] as const;
 
 /** Characters of a packet. fwknop takes what is longer for a GPG packet, and drops what is shorter or beyond 1500. */

@@ -17,11 +17,12 @@ import {
 import { parseAccessPort, portText } from './fwknop-message.ts';
 
 /** A passphrase as it is (text is taken as UTF-8), or base64 of the bytes. */
-type Keys = ({ readonly key: string | Uint8Array } | { readonly keyBase64: string }) &
+/** The keys of a client, as text, bytes or base64; an HMAC key of `null`: it uses none. */
+export type FwknopKeys = ({ readonly key: string | Uint8Array } | { readonly keyBase64: string }) &
   ({ readonly hmacKey: string | Uint8Array | null } | { readonly hmacKeyBase64: string });
 
 /** A client of the fwknop scheme: what its stanza in fwknopd's access.conf says. */
-export type FwknopClient = Keys & {
+export type FwknopClient = FwknopKeys & {
   /** `sha256` unless said. */
   readonly hmacDigest?: HashName;
   /** `cbc` unless said. */
