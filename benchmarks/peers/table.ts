@@ -77,7 +77,7 @@ export function tableOf(result: Result): string {
     '',
     '## Beside knockd and fwknopd',
     '',
-    `${date.slice(0, 10)}. ${formatMachine(machine).replace('\n', '; ')}. Compared: ${software.join(', ')}. Real daemons, each with a gateway and a client in namespaces of their own, ${rounds} rounds in turns. fwknopd is Debian's, with its own settings (default) and with its fastest documented ones (tuned). Typed:`,
+    `${date.slice(0, 10)}. ${formatMachine(machine).replace('\n', '; ')}. Compared: ${software.join(', ')}. Real daemons, each with a gateway and a client in namespaces of their own, ${rounds} rounds in turns. fwknopd is Debian's, with its own settings (default) and with its fastest documented ones (tuned). Compare within a part: on a shared machine the same loop in C is a third faster or slower an hour later. Typed:`,
     '',
     '```sh',
     ...commands,
