@@ -164,7 +164,12 @@ describe('explain', () => {
     [13, [portScene(['7000/tcp', '443/tcp'])], ['counted old 1 1', 'broken old - 1']],
     [14, [portScene(['7000/tcp']), portScene(['9000/udp'])], ['counted old 1 1', 'late old 2 1']],
     [15, [portScene(['443/tcp', '53/udp'])], []],
-    // The sender repeats each datagram: copies of a completed sequence begin no other.
+    [
+      17,
+      [portScene(['7000/tcp', '9000/udp', '7000/tcp'])],
+      ['counted old 1 1', 'counted old 2 1+2', 'broken old - 1+2', 'counted old 1 1'],
+    ],
+    // The sender repeats a datagram: a copy of a completed sequence begins no other.
     [
       16,
       [fieldScene([1, 2, 3, 4, 5, 5])],
