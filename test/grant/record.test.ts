@@ -16,6 +16,8 @@ describe('a recorded grant', () => {
     { source: '2001:db8::/56' },
     { source: '192.0.2.0/24' },
     { connections: 'unlimited', protocol: 'udp', port: 65_535 },
+    // Of a service that programs of its own open.
+    { port: 0 },
     { to: { host: '10.0.0.5', port: 22 } },
     { to: { host: 'fd00::5', port: 65_535 } },
   ];
@@ -42,7 +44,7 @@ describe('a recorded grant', () => {
     ...['2001:DB8::7', '2001:db8:0::7', 'fe80::1%eth0', null].map((source) => ({ source })),
     ...['', '-F', 'SSH', 'a'.repeat(33), 'ssh\n', 5].map((service) => ({ service })),
     ...['icmp', '', null].map((protocol) => ({ protocol })),
-    ...[0, -1, 1.5, 65_536, '22', null].map((port) => ({ port })),
+    ...[-1, 1.5, 65_536, '22', null].map((port) => ({ port })),
     ...['soon', null].map((openUntil) => ({ openUntil })),
     ...[0, -1, 0.5, 'many', null].map((connections) => ({ connections })),
     ...[null, '10.0.0.5:22', {}, { host: '10.0.0.5' }, { host: '10.0.0.5', port: 0 }].map((to) => ({ to })),
