@@ -146,6 +146,11 @@ export class Pipeline {
       this.#reject(scheme, source, { reason: verdict.reason, client });
       return;
     }
+    // Whoever repeats what he has recorded must not make us write.
+    if (this.#isUsed(scheme, request)) {
+      this.#reject(scheme, source, { reason: 'replayed', client });
+      return;
+    }
     const claim = this.#claim(scheme, request);
     // While the claim is written the grants are made ready.
     const isAllowed = async (): Promise<boolean> =>
@@ -158,6 +163,12 @@ export class Pipeline {
     else if (opened.length === 0 && rules !== this.#rules)
       await this.#admit(scheme, claimed(request), source, timeMs);
     else for (const grant of opened) this.#parts.granted(grant, scheme.name);
+  }
+
+  /** Whether that is known already; else the claim says. */
+  #isUsed(scheme: Scheme, { client, counter }: KnockRequest): boolean {
+    const floor = counter === null ? null : this.#parts.replay.floor(accountOf(scheme, client));
+    return floor !== null && counter !== null && counter <= floor;
   }
 
   /** Why it may not be used, or null: it is used up, for good. */

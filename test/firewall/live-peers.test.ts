@@ -17,7 +17,9 @@ function table(...rows: readonly string[]): string {
 describe('parsePeers', () => {
   before(function () {
     // The rows below are those of a little-endian host.
-    if (endianness() !== 'LE') this.skip();
+    if (endianness() === 'LE') return;
+    assert.notEqual(process.env['CI'], 'true', 'a little-endian host is needed in CI');
+    this.skip();
   });
 
   it('reads IPv4 connections', () => {

@@ -172,6 +172,19 @@ describe('Pipeline', () => {
     }
   });
 
+  it('makes nothing ready for a knock that is known to be used', async () => {
+    const { steps, push, settled } = await line({
+      floor: (account) => (account === 'spoken alice' ? 5n : null),
+    });
+    for (const counter of [4, 5, 6]) push(request(counter, { services: ['ssh'] }));
+    await settled();
+    assert.deepEqual(steps, [
+      ...['decoded', 'authorize', `reject replayed ${HERE}`],
+      ...['decoded', 'authorize', 'decoded', 'authorize', 'claim spoken alice 6'],
+      ...[`open ssh ${HERE}`, `granted ssh ${HERE}`],
+    ]);
+  });
+
   for (const [result, reason] of [
     ['replayed', 'replayed'],
     ['window', 'replay-window'],

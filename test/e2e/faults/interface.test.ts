@@ -19,6 +19,15 @@ describeAttack('a gateway whose interface', (get) => {
       const more = family === 4 ? [] : ['nodad'];
       await ip('addr', 'replace', `${world.address[family]}/${LENGTH[family]}`, 'dev', world.device, ...more);
     }
+    await settled(world);
+  };
+  /** Until the kernel has made sure of its link-local addresses (RFC 4862): before, it asks for no neighbour. */
+  const settled = async ({ gateway, outside }: Field['world']): Promise<void> => {
+    for (const space of [gateway, outside])
+      await until(
+        'IPv6 is ready',
+        async () => (await space.must('ip', ['-6', 'addr', 'show', 'tentative'])) === '',
+      );
   };
 
   it('goes down keeps what is open, says so, and hears knocks once it is up', async () => {
@@ -103,6 +112,7 @@ describeAttack('a gateway whose interface', (get) => {
       }
     await ip('link', 'set', device, 'up');
     await outside.must('ip', ['link', 'set', 'out0', 'up']);
+    await settled(field.world);
     await warned(/^capture on \w+ runs again$/u);
     for (const family of FAMILIES) await resumes(field, family);
   });
