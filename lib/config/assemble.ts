@@ -102,10 +102,13 @@ function rulesOf(config: GatewayConfig): ReloadOptions {
 }
 
 function accessOf(client: ClientConfig): ClientAccess {
-  const { name, services } = client;
-  if (client.scheme !== 'spa') return { name, services };
-  const { bind, widestPrefix, expiresAt } = client;
-  return { name, services, bind, widestPrefix, ...(expiresAt === undefined ? {} : { expiresAt }) };
+  const { name, services, from, expiresAt } = client;
+  return {
+    ...{ name, services },
+    ...(client.scheme === 'spa' ? { bind: client.bind, widestPrefix: client.widestPrefix } : {}),
+    ...(from === undefined ? {} : { from }),
+    ...(expiresAt === undefined ? {} : { expiresAt }),
+  };
 }
 
 function sourceOf({ source }: GatewayConfig): PacketSource {

@@ -2,10 +2,12 @@
 
 import * as v from 'valibot';
 import { parsePrefix } from '../address.ts';
+import type { ClientAccess } from '../policy/access.ts';
 import { HASH_NAMES } from '../crypto/hashes.ts';
 import { ENCRYPTION_MODES } from '../scheme/fwknop-cipher.ts';
 import { parseAccessPort } from '../scheme/fwknop-message.ts';
 import { BINDS, SPA_DEFAULTS } from './schema.ts';
+import { parseExpiry } from './expiry.ts';
 import {
   duration,
   knockPort,
@@ -19,6 +21,9 @@ import {
   whole,
 } from './values.ts';
 
+const DATE = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2})?Z?)?$/u;
+const EXPIRY_ADVICE = 'as in 2031-12-31, or 2031-12-31T18:00Z; without Z it is local time';
+
 const sequenceTimeout = v.optional(
   duration('sequence_timeout', { lowMs: 100, highMs: 300_000, stepMs: 1 }),
   '10s',
@@ -28,6 +33,19 @@ const serviceNames = list(
   v.string('services must hold names of services (write them as [ssh, admin])'),
   'name what this client may open, as in [ssh]',
 );
+
+const prefixes = (name: string) =>
+  oneOrMore(value(`${name} must be an address or a prefix`, 'as in 203.0.113.0/24', parsePrefixText), {
+    name,
+    most: 64,
+    advice: 'as in [203.0.113.0/24]',
+  });
+
+/** For whom any scheme is. */
+const limits = {
+  from: v.optional(prefixes('from')),
+  expires: v.optional(value('expires must be a day, or a day and a time', EXPIRY_ADVICE, parseExpiryText)),
+};
 
 const spaSchema = v.object({
   scheme: v.literal('spa'),
@@ -45,6 +63,7 @@ const spaSchema = v.object({
   ),
   no_clock: v.optional(oneOf('no_clock', [true, false]), false),
   services: serviceNames,
+  ...limits,
 });
 
 const oneTimeSchema = v.object({
@@ -58,6 +77,7 @@ const oneTimeSchema = v.object({
   carrier: v.optional(oneOf('carrier', ['udp', 'tcp']), 'udp'),
   sequence_timeout: sequenceTimeout,
   services: serviceNames,
+  ...limits,
 });
 
 const family = v.optional(
@@ -72,6 +92,7 @@ const sequenceListSchema = v.object({
   sequence_timeout: sequenceTimeout,
   family,
   services: serviceNames,
+  ...limits,
 });
 
 const sequenceSchema = v.object({
@@ -80,6 +101,7 @@ const sequenceSchema = v.object({
   sequence_timeout: sequenceTimeout,
   family,
   services: serviceNames,
+  ...limits,
 });
 
 /** What an access.conf of fwknopd says, by names of ours; a passphrase is text as it is. */
@@ -96,19 +118,15 @@ const fwknopSchema = v.object({
   ),
   hmac_digest: v.optional(oneOf('hmac_digest', HASH_NAMES), 'sha256'),
   encryption_mode: v.optional(oneOf('encryption_mode', ENCRYPTION_MODES), 'cbc'),
-  may_claim: v.optional(
-    oneOrMore(value('may_claim must be an address or a prefix', 'as in 203.0.113.0/24', parseClaim), {
-      name: 'may_claim',
-      most: 64,
-      advice: 'as in [203.0.113.0/24]',
-    }),
-  ),
+  may_claim: v.optional(prefixes('may_claim')),
+  require_address: v.optional(oneOf('require_address', [true, false]), false),
   ports: v.optional(
     value('ports must name services by the ports that knocks ask for', 'as in { tcp/2222: ssh }', parsePorts),
     {},
   ),
   nat: v.optional(oneOf('nat', [true, false]), false),
   services: serviceNames,
+  ...limits,
 });
 
 /** Clients by their scheme. */
@@ -120,11 +138,20 @@ export const clientSchemas = {
   fwknop: fwknopSchema,
 } as const;
 
+type Limits = Pick<SequenceEntry, 'from' | 'expires'>;
 export type SpaEntry = v.InferOutput<typeof spaSchema>;
 export type OneTimeEntry = v.InferOutput<typeof oneTimeSchema>;
 export type SequenceListEntry = v.InferOutput<typeof sequenceListSchema>;
 export type SequenceEntry = v.InferOutput<typeof sequenceSchema>;
 export type FwknopEntry = v.InferOutput<typeof fwknopSchema>;
+
+/** What the policy has to hold a client to. */
+export function limitsOf({ from, expires }: Limits): Pick<ClientAccess, 'from' | 'expiresAt'> {
+  return {
+    ...(from === undefined ? {} : { from: [from].flat() }),
+    ...(expires === undefined ? {} : { expiresAt: expires }),
+  };
+}
 
 /** `[24, 56]`. */
 function parseWidest(input: unknown): readonly [ipv4: number, ipv6: number] | null {
@@ -141,8 +168,13 @@ function passphrase(name: string) {
   return v.string(`${name} must be text (quote it, or keep it as base64 in a file of its own)`);
 }
 
-function parseClaim(input: unknown): string | null {
+function parsePrefixText(input: unknown): string | null {
   return typeof input === 'string' && parsePrefix(input) !== null ? input : null;
+}
+
+/** `2026-12-31`, `2026-12-31T18:00Z`: as sshd's expiry-time, with marks between. */
+function parseExpiryText(input: unknown): number | null {
+  return typeof input === 'string' && DATE.test(input) ? parseExpiry(input.replaceAll(/[-:T]/gu, '')) : null;
 }
 
 /** `{ tcp/2222: ssh }`. */

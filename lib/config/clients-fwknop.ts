@@ -4,7 +4,7 @@
 import { printable } from '../errors.ts';
 import { hashBytes } from '../crypto/hashes.ts';
 import { MOST_HMAC_KEY_BYTES, MOST_KEY_BYTES } from '../scheme/fwknop-clients.ts';
-import { clientSchemas, type FwknopEntry } from './client-schemas.ts';
+import { clientSchemas, limitsOf, type FwknopEntry } from './client-schemas.ts';
 import type { KeyOwners } from './owners.ts';
 import type { FwknopClientConfig } from './schema.ts';
 import type { Section } from './section.ts';
@@ -58,7 +58,9 @@ export async function fwknopClient(
       ...{ key, hmacKey, hmacDigest: entry.hmac_digest, encryptionMode: entry.encryption_mode },
       ...{ ports: entry.ports, nat: entry.nat },
       mayClaim: [entry.may_claim ?? []].flat(),
+      requireAddress: entry.require_address,
     },
+    ...limitsOf(entry),
   };
 }
 

@@ -2,7 +2,7 @@
 // its place in that file; lines that knockd passes over are passed over.
 
 import { sequenceBits, sequenceProblem, type KnockPort } from '../scheme/sequence.ts';
-import { clientSchemas } from './client-schemas.ts';
+import { clientSchemas, limitsOf } from './client-schemas.ts';
 import { textOfFile, type FileContext } from './files.ts';
 import { parseKnockdSequence } from './knockd-values.ts';
 import type { ClientConfig } from './schema.ts';
@@ -44,6 +44,7 @@ export async function sequenceListClient(
     timeoutMs,
     ...(family === undefined ? {} : { family }),
     services: [...new Set(services)],
+    ...limitsOf(entry),
     bits: sequences.length === 0 ? 0 : Math.min(...sequences.map(sequenceBits)),
   };
 }

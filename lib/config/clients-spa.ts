@@ -4,7 +4,7 @@
 import { printable } from '../errors.ts';
 import { parseSshPublicKey, sshKeyType } from '../crypto/ssh-key.ts';
 import { serviceIdOf, SPA_KEY_BYTES } from '../scheme/spa-keys.ts';
-import { clientSchemas } from './client-schemas.ts';
+import { clientSchemas, limitsOf } from './client-schemas.ts';
 import type { KeyOwners } from './owners.ts';
 import type { SpaClientConfig } from './schema.ts';
 import type { Section } from './section.ts';
@@ -48,6 +48,7 @@ export async function spaClient(
     key: entry.no_clock ? { ...key.client, clock: false } : key.client,
     bind,
     widestPrefix,
+    ...limitsOf(entry),
   };
 }
 

@@ -12,7 +12,7 @@ import {
   checkStrength,
   checkTogether,
 } from './checks.ts';
-import { clientSchemas, type OneTimeEntry, type SequenceEntry } from './client-schemas.ts';
+import { clientSchemas, limitsOf, type OneTimeEntry, type SequenceEntry } from './client-schemas.ts';
 import { fwknopClient } from './clients-fwknop.ts';
 import { checkSpaGateway, spaClient } from './clients-spa.ts';
 import { sequenceListClient } from './clients-list.ts';
@@ -106,14 +106,16 @@ async function clientOf(name: string, section: Section, context: KeyContext): Pr
 function oneTimeClient(name: string, entry: OneTimeEntry, secret: Buffer): ClientConfig {
   const { digest, knocks, ports, carrier, step, sequence_timeout: timeoutMs } = entry;
   const key = { secret, digest, knocks, ports, stepSeconds: step / 1000, carrier, timeoutMs };
-  return { name, scheme: 'one-time', key, services: unique(entry.services), bits: bitsOf(key) };
+  const services = unique(entry.services);
+  return { name, scheme: 'one-time', key, services, bits: bitsOf(key), ...limitsOf(entry) };
 }
 
 function sequenceClient(name: string, entry: SequenceEntry): ClientConfig {
   const { sequence, sequence_timeout: timeoutMs, family } = entry;
   const bits = bitsOf({ scheme: 'sequence', sequence });
   const only = family === undefined ? {} : { family };
-  return { name, scheme: 'sequence', sequence, timeoutMs, ...only, services: unique(entry.services), bits };
+  const services = unique(entry.services);
+  return { name, scheme: 'sequence', sequence, timeoutMs, ...only, services, bits, ...limitsOf(entry) };
 }
 
 function schemeProblem(section: Section, scheme: unknown): string {

@@ -2,7 +2,7 @@
 // change, so each line says what is different and what could be done about it.
 
 import { printable } from '../errors.ts';
-import type { KnockdNote } from './knockd-doors.ts';
+import type { PlanNote } from './import-yaml.ts';
 import type { Effect } from './knockd-effects.ts';
 import type { KnockdDoor } from './knockd-file.ts';
 
@@ -19,9 +19,9 @@ export const MOST_OPEN_SECONDS = 86_399;
 const NEVER_SET = ['ack', 'rst', 'fin'];
 
 /** The notes of a door. */
-export function differencesOf(door: KnockdDoor, { name, main, family }: CarriedOver): readonly KnockdNote[] {
-  const notes: KnockdNote[] = [];
-  const note = (line: number | undefined, kind: KnockdNote['kind'], message: string): void => {
+export function differencesOf(door: KnockdDoor, { name, main, family }: CarriedOver): readonly PlanNote[] {
+  const notes: PlanNote[] = [];
+  const note = (line: number | undefined, kind: PlanNote['kind'], message: string): void => {
     notes.push({ line: line ?? door.line, kind, message: `door ${printable(door.name, 60)}: ${message}` });
   };
   if (name !== door.name) note(door.line, 'lost', `is called ${name} here`);
@@ -58,7 +58,7 @@ export function differencesOf(door: KnockdDoor, { name, main, family }: CarriedO
   return notes;
 }
 
-type Note = (line: number | undefined, kind: KnockdNote['kind'], message: string) => void;
+type Note = (line: number | undefined, kind: PlanNote['kind'], message: string) => void;
 
 function flagNote({ tcpFlags, sequence }: KnockdDoor, note: Note): void {
   const hasTcp = sequence?.value.some(({ protocol }) => protocol === 'tcp') ?? true;

@@ -6,14 +6,8 @@ import { sequenceProblem, sequencesProblem, type KnockPort } from '../scheme/seq
 import { effectOf, isSameEffect, type Effect } from './knockd-effects.ts';
 import type { KnockdDoor, KnockdFile } from './knockd-file.ts';
 import { differencesOf, MOST_OPEN_SECONDS, MOST_SEQUENCE_SECONDS } from './knockd-differences.ts';
-import { clientName, serviceName } from './knockd-names.ts';
-
-/** Something that is not as it was. */
-export interface KnockdNote {
-  readonly line: number;
-  readonly kind: 'refused' | 'lost' | 'stricter';
-  readonly message: string;
-}
+import { clientName, serviceName } from './import-names.ts';
+import type { PlanNote } from './import-yaml.ts';
 
 export interface PlannedService {
   readonly line: number;
@@ -38,7 +32,7 @@ export interface PlannedClient {
 export interface KnockdPlan {
   readonly services: ReadonlyMap<string, PlannedService>;
   readonly clients: ReadonlyMap<string, PlannedClient>;
-  readonly notes: readonly KnockdNote[];
+  readonly notes: readonly PlanNote[];
 }
 
 const USUAL = { seqTimeout: 25, cmdTimeout: 10, openFor: 30 } as const;
@@ -65,7 +59,7 @@ export function planKnockd(
 class Planner {
   readonly services = new Map<string, PlannedService>();
   readonly clients = new Map<string, PlannedClient>();
-  readonly notes: KnockdNote[] = [];
+  readonly notes: PlanNote[] = [];
   readonly #allowShell: boolean;
   readonly #sequences = new Map<string, readonly KnockPort[]>();
 
@@ -189,7 +183,7 @@ class Planner {
     return name;
   }
 
-  #note(line: number, kind: KnockdNote['kind'], message: string): null {
+  #note(line: number, kind: PlanNote['kind'], message: string): null {
     this.notes.push({ line, kind, message });
     return null;
   }

@@ -2,7 +2,8 @@
 // go through the same text, so what runs is what would be written.
 
 import { readConfig, parseConfig } from './load.ts';
-import { planKnockd, type KnockdNote, type KnockdPlan } from './knockd-doors.ts';
+import type { Imported, OriginText } from './import-yaml.ts';
+import { planKnockd, type KnockdPlan } from './knockd-doors.ts';
 import { parseKnockdFile, type KnockdFile } from './knockd-file.ts';
 import { knockdYaml } from './knockd-yaml.ts';
 import { ConfigError, type ConfigProblem } from './problems.ts';
@@ -18,20 +19,6 @@ export interface KnockdOptions {
   readonly strict?: boolean;
   /** Whether commands that need a shell get one. */
   readonly allowShell?: boolean;
-}
-
-/** A line of a file that is not carried over as it stands. */
-export interface ImportNote extends ConfigProblem {
-  /** `refused`: it is not there; `lost`: something of it is not; `stricter`: it admits less; `warning`: read with a guess. */
-  readonly kind: KnockdNote['kind'] | 'warning';
-}
-
-/** What a file of another program becomes. */
-export interface Imported {
-  /** Our configuration. */
-  readonly text: string;
-  /** In the order of the lines. */
-  readonly notes: readonly ImportNote[];
 }
 
 const USUAL_STATE = '/var/lib/portknock';
@@ -84,7 +71,7 @@ function textOf(
   path: string,
   file: KnockdFile,
   { plan, options }: { readonly plan: KnockdPlan; readonly options: KnockdOptions },
-) {
+): OriginText {
   const device = options.interface ?? file.interface?.value ?? USUAL_INTERFACE;
   return knockdYaml(plan, {
     file: path,

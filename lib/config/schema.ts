@@ -85,21 +85,21 @@ export type ClientConfig = {
   readonly name: string;
   readonly services: readonly string[];
   readonly bits: number;
-} & (
-  | ({ readonly scheme: 'spa'; readonly key: SpaClient } & Required<
-      Pick<ClientAccess, 'bind' | 'widestPrefix'>
-    > &
-      Pick<ClientAccess, 'expiresAt'>)
-  | { readonly scheme: 'one-time'; readonly key: Required<OneTimeClient> }
-  | ({ readonly scheme: 'sequence'; readonly sequence: readonly KnockPort[] } & SequenceSettings)
-  | ({
-      readonly scheme: 'sequence-list';
-      /** The file that they are from, where the used ones are marked. */
-      readonly file: string;
-      readonly sequences: readonly (readonly KnockPort[])[];
-    } & SequenceSettings)
-  | { readonly scheme: 'fwknop'; readonly key: FwknopKey }
-);
+} & Pick<ClientAccess, 'from' | 'expiresAt'> &
+  (
+    | ({ readonly scheme: 'spa'; readonly key: SpaClient } & Required<
+        Pick<ClientAccess, 'bind' | 'widestPrefix'>
+      >)
+    | { readonly scheme: 'one-time'; readonly key: Required<OneTimeClient> }
+    | ({ readonly scheme: 'sequence'; readonly sequence: readonly KnockPort[] } & SequenceSettings)
+    | ({
+        readonly scheme: 'sequence-list';
+        /** The file that they are from, where the used ones are marked. */
+        readonly file: string;
+        readonly sequences: readonly (readonly KnockPort[])[];
+      } & SequenceSettings)
+    | { readonly scheme: 'fwknop'; readonly key: FwknopKey }
+  );
 
 /** What sequences have in common. */
 export interface SequenceSettings {
@@ -109,7 +109,7 @@ export interface SequenceSettings {
 
 /** A client of fwknop: keys as bytes, and every default filled in. */
 export interface FwknopKey extends Required<
-  Pick<FwknopClient, 'hmacDigest' | 'encryptionMode' | 'ports' | 'mayClaim' | 'nat'>
+  Pick<FwknopClient, 'hmacDigest' | 'encryptionMode' | 'ports' | 'mayClaim' | 'requireAddress' | 'nat'>
 > {
   /** 1 to 32 bytes. */
   readonly key: Uint8Array;

@@ -39,7 +39,8 @@ const REFUSED: Readonly<Record<RejectReason, string>> = {
     'this knock, or a later one of the client, was accepted before (a copy; or two devices with one key)',
   'replay-window': 'the replay state was missing (wait until old knocks have expired)',
   'replay-failed': 'the replay state could not be written (look at the disk of state_dir)',
-  'source-refused': 'a source that no port is opened for: not a unicast address, loopback, or our own',
+  'source-refused':
+    'a source that nothing is opened for: where this client may not knock from, loopback, our own, or not unicast',
   'client-unknown': 'the scheme knows the client, the policy does not (list it under clients)',
   'service-refused':
     'the client may not open that service, or there is none of that name (look at its services)',

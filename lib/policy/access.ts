@@ -5,10 +5,12 @@ import {
   formatPrefix,
   isLoopback,
   isUnicastSource,
+  parsePrefix,
   prefixContains,
   type Address,
   type Prefix,
 } from '../address.ts';
+import { printable } from '../errors.ts';
 import type { KnockRequest, RejectReason } from '../scheme/scheme.ts';
 
 /** A client, the services it may open, and for whom. */
@@ -24,6 +26,8 @@ export interface ClientAccess {
   readonly widestPrefix?: readonly [ipv4: number, ipv6: number];
   /** Unix milliseconds from which on its knocks are refused. */
   readonly expiresAt?: number;
+  /** Where its knocks may come from, each an `ADDRESS` or `ADDRESS/LENGTH`; anywhere unless said. */
+  readonly from?: readonly string[];
 }
 
 /** `source`: whom to open for, an address or a prefix. */
@@ -51,11 +55,19 @@ export interface AccessOptions {
 /** The policy. */
 export class Access {
   readonly #clients: ReadonlyMap<string, ClientAccess>;
+  /** Of the clients that may not knock from anywhere. */
+  readonly #from: ReadonlyMap<string, readonly Prefix[]>;
   readonly #loopback: boolean;
   readonly #isOwn: (address: Address) => boolean;
 
+  /** @throws TypeError for a `from` that is no address and no prefix */
   constructor({ clients, loopback, isOwn }: AccessOptions) {
     this.#clients = new Map(clients.map((client) => [client.name, client]));
+    this.#from = new Map(
+      clients.flatMap(({ name, from }) =>
+        from === undefined ? [] : [[name, from.map((text) => prefixOf(name, text))] as const],
+      ),
+    );
     this.#loopback = loopback;
     this.#isOwn = isOwn;
   }
@@ -65,7 +77,7 @@ export class Access {
     const client = this.#clients.get(request.client);
     if (client === undefined) return refused('client-unknown');
     if (timeMs >= (client.expiresAt ?? Number.POSITIVE_INFINITY)) return refused('client-expired');
-    if (!this.#canHoldGrant(source)) return refused('source-refused');
+    if (!this.#canHoldGrant(source) || !this.#mayKnockFrom(source, client)) return refused('source-refused');
     const { claim, elsewhere = false } = request;
     if (elsewhere && claim !== undefined && !this.#canHoldGrant(claim.address)) {
       return refused('source-refused');
@@ -86,10 +98,22 @@ export class Access {
     return this.#clients.get(client)?.services.includes(service) ?? false;
   }
 
+  #mayKnockFrom(source: Address, { name }: ClientAccess): boolean {
+    return this.#from.get(name)?.some((prefix) => prefixContains(prefix, source)) ?? true;
+  }
+
   #canHoldGrant(source: Address): boolean {
     if (isLoopback(source)) return this.#loopback;
     return isUnicastSource(source) && !this.#isOwn(source);
   }
+}
+
+function prefixOf(client: string, text: string): Prefix {
+  const prefix = parsePrefix(text);
+  if (prefix !== null) return prefix;
+  throw new TypeError(
+    `from of client ${printable(client)} must hold addresses or prefixes, got '${printable(text)}'`,
+  );
 }
 
 function unclaimed({ bind = 'observed' }: ClientAccess): RejectReason | null {

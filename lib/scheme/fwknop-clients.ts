@@ -16,8 +16,7 @@ import {
 } from './fwknop-cipher.ts';
 import { parseAccessPort, portText } from './fwknop-message.ts';
 
-/** A passphrase as it is (text is taken as UTF-8), or base64 of the bytes. */
-/** The keys of a client, as text, bytes or base64; an HMAC key of `null`: it uses none. */
+/** The keys of a client, as text (taken as UTF-8), bytes or base64; an HMAC key of `null`: it uses none. */
 export type FwknopKeys = ({ readonly key: string | Uint8Array } | { readonly keyBase64: string }) &
   ({ readonly hmacKey: string | Uint8Array | null } | { readonly hmacKeyBase64: string });
 
@@ -33,6 +32,8 @@ export type FwknopClient = FwknopKeys & {
   readonly ports?: Readonly<Record<string, string>>;
   /** Addresses that its knocks may name though they come from elsewhere, as `ADDRESS` or `ADDRESS/LENGTH`. */
   readonly mayClaim?: readonly string[];
+  /** Whether its knocks must name an address: 0.0.0.0, whoever sends it, is refused then. */
+  readonly requireAddress?: boolean;
   /** Whether it may ask for forwarded ports. */
   readonly nat?: boolean;
 };
@@ -56,6 +57,7 @@ export interface KnownFwknopClient {
   /** Services by the ports that the client may name, `tcp/22`. */
   readonly ports: ReadonlyMap<string, KnownService>;
   readonly mayClaim: readonly Prefix[];
+  readonly requireAddress: boolean;
   readonly nat: boolean;
 }
 
@@ -120,7 +122,8 @@ function knownClient(
   client: FwknopClient,
   services: Readonly<Record<string, FwknopService>>,
 ): KnownFwknopClient {
-  const { hmacDigest = 'sha256', encryptionMode = 'cbc', mayClaim = [], nat = false } = client;
+  const { hmacDigest = 'sha256', encryptionMode = 'cbc', mayClaim = [] } = client;
+  const { requireAddress = false, nat = false } = client;
   const of = ` of client ${printable(name)}`;
   if (!HASH_NAMES.includes(hmacDigest)) {
     throw new TypeError(`hmacDigest${of} must be ${HASH_NAMES.join(', ')}, got '${printable(hmacDigest)}'`);
@@ -135,7 +138,7 @@ function knownClient(
   if (hmacKey !== null) requireLength(`hmacKey${of}`, hmacKey, MOST_HMAC_KEY_BYTES);
   if (hmacKey?.equals(key) === true) throw new TypeError(`hmacKey${of} must not be its key`);
   return {
-    ...{ name, key, mode: encryptionMode, nat },
+    ...{ name, key, mode: encryptionMode, requireAddress, nat },
     hmac: hmacKey === null ? null : { hash: hmacDigest, key: hmacKey },
     ports: portsOf(of, client, services),
     mayClaim: mayClaim.map((text) => prefixOf(of, text)),

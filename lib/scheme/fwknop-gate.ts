@@ -21,7 +21,7 @@ import {
 } from './fwknop-cipher.ts';
 import type { ClientGroup, KnownFwknopClient } from './fwknop-clients.ts';
 import { COMMAND, decodeFields, hasNat, type Fields, type FieldsFault } from './fwknop-format.ts';
-import { decodeAccess, decodeTarget, portText, type AccessMessage } from './fwknop-message.ts';
+import { ANYWHERE, decodeAccess, decodeTarget, portText, type AccessMessage } from './fwknop-message.ts';
 import type { KnockRequest, Match, Rejection, RejectReason } from './scheme.ts';
 
 /** How old a packet may be by the client's clock, as with fwknopd; and how far ahead, where fwknopd allows as much. */
@@ -131,7 +131,7 @@ function judge({ client, envelope, content }: Opened, packet: PacketView): Match
   if ('kind' in services) return services;
   const claim = claimOf(message.address, client, sourceOf(packet));
   if (claim === null) {
-    const detail = message.address === null ? '' : formatAddress(message.address);
+    const detail = message.address === null ? ANYWHERE : formatAddress(message.address);
     return reject(client, 'source-mismatch', { detail });
   }
   const { timeoutSeconds } = content;
@@ -181,10 +181,10 @@ function servicesOf(
 /** Whom to open for; `null` when the client may not name this address. */
 function claimOf(
   address: Address | null,
-  { mayClaim }: KnownFwknopClient,
+  { mayClaim, requireAddress }: KnownFwknopClient,
   source: Address,
 ): Pick<KnockRequest, 'claim' | 'elsewhere'> | null {
-  if (address === null) return {};
+  if (address === null) return requireAddress ? null : {};
   const claim = { address, length: 32 };
   if (sameAddress(address, source)) return { claim };
   return mayClaim.some((prefix) => prefixContains(prefix, address)) ? { claim, elsewhere: true } : null;

@@ -16,7 +16,8 @@ export interface AccessMessage {
   readonly ports: readonly AccessPort[];
 }
 
-const ANYWHERE = '0.0.0.0';
+/** In place of an address: wherever the packet comes from. */
+export const ANYWHERE = '0.0.0.0';
 const PORT = /^(tcp|udp)\/(\d{1,5})$/u;
 const TARGET = /^([^ /?"'\\,]{1,70}),(\d{1,5})$/u;
 

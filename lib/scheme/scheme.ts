@@ -32,7 +32,8 @@ import type { Observer } from './remark.ts';
  * - `replayed`: this knock, or a later one of the same client, was accepted before
  * - `replay-window`: the replay state was missing; knocks are refused until every old one has expired
  * - `replay-failed`: the replay state could not be made durable
- * - `source-refused`: the source address cannot hold a grant (unspecified, loopback, multicast, our own...)
+ * - `source-refused`: the source address cannot hold a grant (unspecified, loopback, multicast, our own...), or the
+ *   client may not knock from there
  * - `client-unknown`: the scheme knows the client, the policy does not
  * - `service-refused`: the client may not open that service
  * - `grant-failed`: the firewall refused; nothing was left open

@@ -8,6 +8,10 @@ const CONF = [
   ...['[options]', 'Interface = lo', '[ssh]', 'sequence = 7000,9000,8000', 'tcpflags = syn'],
   ...['command = ufw allow from %IP% to any port 22 proto tcp', ''],
 ].join('\n');
+const ACCESS = [
+  ...['SOURCE ANY', 'OPEN_PORTS tcp/22', 'KEY a secret that is long', 'HMAC_KEY a secret of another kind'],
+  ...['SOURCE ANY', 'OPEN_PORTS tcp/22', 'KEY __CHANGEME__', ''],
+];
 const SHELL = '[x]\nsequence = 1,3,2\ntcpflags = syn\ncommand = a | b %IP%\n';
 
 describe('portknock import', function () {
@@ -18,10 +22,16 @@ describe('portknock import', function () {
     place = await Place.make();
     await writeFile(place.path('knockd.conf'), CONF);
     await writeFile(place.path('shell.conf'), CONF + SHELL);
+    await writeFile(place.path('access.conf'), ACCESS.slice(0, 4).join('\n'));
+    await writeFile(place.path('fresh.conf'), ACCESS.join('\n'));
+    await writeFile(place.path('daemon.conf'), 'PCAP_INTF lo;\nENABLE_TCP_SERVER Y;\n');
     await writeFile(place.path('bad.conf'), '[a]\nsequence = 1:icmp\nfoo\n');
   });
 
-  after(() => place.remove());
+  after(async () => {
+    assert.doesNotMatch(place.printed, /secret/u);
+    await place.remove();
+  });
 
   it('writes to standard output, and on stderr what is not as it was', async () => {
     const { code, out, err } = await place.run('portknock import --knockd knockd.conf');
@@ -55,8 +65,36 @@ describe('portknock import', function () {
     assert.match(allowed.out, /^ {2}x: \{open: \[\/bin\/sh, -c, /mu);
   });
 
+  it('makes a configuration that nobody else can read of an access.conf', async () => {
+    const line = 'portknock import --fwknop access.conf --fwknopd daemon.conf --out gate.yaml';
+    const { code, out, err } = await place.run(line);
+    assert.deepEqual([code, out], [0, '']);
+    assert.equal(
+      err,
+      [
+        'daemon.conf:2:1: lost: ENABLE_TCP_SERVER: packets are heard over UDP only',
+        'access.conf:2:1: stricter: client fwknop opens ssh for one connection, from where its packet came (lift it with connections, may_claim)',
+        'next: portknockd --check --config gate.yaml\n',
+      ].join('\n'),
+    );
+    assert.equal((await stat(place.path('gate.yaml'))).mode & 0o777, 0o600);
+    const checked = await place.run('portknockd --check --config gate.yaml');
+    assert.deepEqual([checked.code, checked.out], [0, 'configuration is valid\n']);
+  });
+
+  it('leaves out a stanza that was never set up, and exits 1', async () => {
+    const { code, err } = await place.run('portknock import --fwknop fresh.conf -i eth9 --out fresh.yaml');
+    assert.equal(code, 1);
+    assert.match(err, /^fresh\.conf:7:1: refused: stanza is left out: KEY was never set$/mu);
+    assert.match(await readFile(place.path('fresh.yaml'), 'utf8'), /^interface: eth9$/mu);
+  });
+
   const mistakes: readonly [line: string, err: RegExp][] = [
-    ['portknock import', /^portknock: one of --knockd/u],
+    ['portknock import', /^portknock: one of --knockd, --fwknop, --fwknoprc must be given/u],
+    ['portknock import --knockd knockd.conf --fwknop access.conf', /^portknock: one of --knockd/u],
+    ['portknock import --fwknop access.conf', /^portknock: what --fwknop writes has keys .*--out FILE/u],
+    ['portknock import --fwknop access.conf --out x --strict', /^portknock: --strict and --allow-shell are/u],
+    ['portknock import --fwknop absent.conf -o x', /^absent\.conf:1:1: configuration cannot be read/u],
     ['portknock import --knockd absent.conf', /^absent\.conf:1:1: configuration cannot be read/u],
     ['portknock import --knockd bad.conf', /^bad\.conf:2:1: .*\nbad\.conf:3:1: .*\n$/u],
     ['portknockd --knockd bad.conf --check', /^bad\.conf:2:1: .*\nbad\.conf:3:1: .*\n$/u],

@@ -38,7 +38,7 @@ describe('a client of scheme fwknop', () => {
         bits: 256,
         key: {
           ...{ key: KEY, hmacKey: HMAC_KEY, hmacDigest: 'sha256', encryptionMode: 'cbc' },
-          ...{ ports: {}, mayClaim: [], nat: false },
+          ...{ ports: {}, mayClaim: [], requireAddress: false, nat: false },
         },
       },
     ]);
@@ -48,14 +48,14 @@ describe('a client of scheme fwknop', () => {
   it('means what it says', async () => {
     const { clients } = await parsed(
       client(
-        'key: "a pass phrase, as it is", hmac_key: "another passphrase", hmac_digest: sha3_512, encryption_mode: ofb, may_claim: 203.0.113.0/24, ports: { tcp/2222: ssh }, nat: true',
+        'key: "a pass phrase, as it is", hmac_key: "another passphrase", hmac_digest: sha3_512, encryption_mode: ofb, may_claim: 203.0.113.0/24, require_address: true, ports: { tcp/2222: ssh }, nat: true',
       ),
     );
     assert.ok(clients[0]?.scheme === 'fwknop');
     assert.deepEqual(clients[0].key, {
       ...{ key: Buffer.from('a pass phrase, as it is'), hmacKey: Buffer.from('another passphrase') },
       ...{ hmacDigest: 'sha3_512', encryptionMode: 'ofb', nat: true },
-      ...{ ports: { 'tcp/2222': 'ssh' }, mayClaim: ['203.0.113.0/24'] },
+      ...{ ports: { 'tcp/2222': 'ssh' }, mayClaim: ['203.0.113.0/24'], requireAddress: true },
     });
     assert.equal(clients[0].bits, 144);
   });

@@ -187,7 +187,7 @@ describe('a configuration with SPA clients is refused', () => {
     [
       'for a key of another scheme',
       client('scheme: spa, secret_file: field.key, digest: md5, services: [ssh]'),
-      '7:49: client alice: key is not known: digest (known here: scheme, key, secret, secret_file, bind, widest_prefix, no_clock, services)',
+      '7:49: client alice: key is not known: digest (known here: scheme, key, secret, secret_file, bind, widest_prefix, no_clock, services, from, expires)',
     ],
     [
       'for an unknown service',

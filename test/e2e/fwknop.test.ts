@@ -3,11 +3,12 @@
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { importFwknop } from '../../lib/config/fwknop-load.ts';
 import { HASH_NAMES, type HashName } from '../../lib/crypto/hashes.ts';
 import { formatProfile, type FwknopProfile } from '../../lib/knocker/profile.ts';
 import { ENCRYPTION_MODES, type EncryptionMode } from '../../lib/scheme/fwknop-cipher.ts';
@@ -144,6 +145,100 @@ for (const backend of ['nft', 'nftables'] as const) {
     });
   });
 }
+
+describeInNamespaces('the real fwknop client at what its access.conf became', function () {
+  this.timeout(60_000);
+  let world: World;
+  let inside: Agent;
+  let outside: Agent;
+  let site: Site;
+  let gateway: Gateway;
+
+  before(async () => {
+    world = await createWorld();
+    [inside, outside] = await Promise.all([startAgent(world.gateway), startAgent(world.outside)]);
+    await inside.echo({ port: 22 });
+    site = await Site.create(world, '');
+    const access = join(site.folder, 'access.conf');
+    const stanzas = [
+      ...[
+        `SOURCE ${world.client[4]}`,
+        'OPEN_PORTS tcp/22',
+        'REQUIRE_SOURCE_ADDRESS Y',
+        'REQUIRE_USERNAME phone',
+      ],
+      ...[`KEY_BASE64 ${base64(KEY)}`, `HMAC_KEY_BASE64 ${base64(HMAC_KEY)}`, 'FW_ACCESS_TIMEOUT 20'],
+      ...['SOURCE ANY', 'OPEN_PORTS tcp/22', 'KEY a passphrase with blanks', 'HMAC_KEY another one'],
+      ...['ENCRYPTION_MODE ofb', 'HMAC_DIGEST_TYPE sha3_256', 'REQUIRE_USERNAME tablet'],
+    ];
+    await writeFile(access, stanzas.join('\n'), { mode: 0o600 });
+    const { text } = await importFwknop(access, { interface: world.device, stateDir: 'state' });
+    // There are no rules in this namespace that close the port.
+    await site.write(text.replace('protect: false', 'protect: true'));
+    gateway = await Gateway.start(world, site);
+  });
+
+  after(async () => {
+    await gateway.end('SIGKILL');
+    await site.remove();
+    await Promise.all([inside.stop(), outside.stop()]);
+    await world.destroy();
+  });
+
+  /** Runs the client as its user would. */
+  const fwknop = (...more: readonly string[]): Promise<string> =>
+    world.outside.must('env', [
+      ...[`HOME=${site.folder}`, 'fwknop', '--no-rc-file', '--no-save-args', '-A', 'tcp/22'],
+      ...['-D', world.address[4], '--use-hmac', ...more],
+    ]);
+  const PHONE = ['--key-base64-rijndael', base64(KEY), '--key-base64-hmac', base64(HMAC_KEY)];
+  const TABLET = [
+    ...['--key-rijndael', 'a passphrase with blanks', '--key-hmac', 'another one'],
+    ...['-M', 'ofb', '--hmac-digest-type', 'sha3_256'],
+  ];
+  const connect = async (source = world.client[4]): Promise<string> =>
+    (await outside.connect({ host: world.address[4], port: 22, source })).outcome;
+
+  for (const [client, keys] of [
+    ['phone', PHONE],
+    ['tablet', TABLET],
+  ] as const) {
+    it(`opens for its keys (${client})`, async () => {
+      assert.equal(await connect(), 'refused');
+      const count = gateway.of('grant').length + 1;
+      await fwknop('-a', world.client[4], ...keys);
+      const grant = await gateway.wait('grant', { count });
+      assert.deepEqual([grant.client, grant.service, grant.source], [client, 'ssh', world.client[4]]);
+      const ms = Date.parse(String(grant.open_until)) - Date.parse(grant.time);
+      assert.ok(ms > 18_000 && ms <= 20_000, `${ms} ms`);
+      assert.equal(await connect(), 'talks');
+    });
+  }
+
+  it('keeps to its limits: an address must be named, and be that of its source', async () => {
+    const refusal = async (act: () => Promise<unknown>): Promise<string> => {
+      const count = gateway.of('reject').length + 1;
+      await act();
+      const { reason, client } = await gateway.wait('reject', { count });
+      return `${String(reason)} ${String(client)}`;
+    };
+    assert.equal(await refusal(() => fwknop('-s', ...PHONE)), 'source-mismatch phone');
+    const elsewhere = ['-a', world.stranger[4]];
+    assert.equal(await refusal(() => fwknop(...elsewhere, ...TABLET)), 'source-mismatch tablet');
+    const payload = base64(await packetOf(...elsewhere, ...PHONE));
+    const packets = [{ host: world.address[4], port: 62_201, payload }];
+    const fromElsewhere = () => outside.datagrams({ packets, source: world.stranger[4] });
+    assert.equal(await refusal(fromElsewhere), 'source-refused phone');
+    assert.equal(await connect(world.stranger[4]), 'refused');
+  });
+
+  /** The packet, without sending it. */
+  async function packetOf(...more: readonly string[]): Promise<Buffer> {
+    const file = join(site.folder, 'packet');
+    await fwknop('-T', '-B', file, ...more);
+    return Buffer.from((await readFile(file, 'latin1')).trimEnd(), 'latin1');
+  }
+});
 
 /** A stanza of fwknopd with keys of its own, and the knocks that are sent to it. */
 interface Stanza {

@@ -191,6 +191,46 @@ describe('Access, for a client that expires', () => {
   });
 });
 
+describe('Access, for a client that may not knock from anywhere', () => {
+  const from = (prefixes: readonly string[], source: string, claim?: string): string => {
+    const clients = [{ name: 'alice', services: ['ssh'], from: prefixes }];
+    const claimed = claim === undefined ? null : (parsePrefix(claim) ?? assert.fail(claim));
+    const named = claimed === null ? {} : ({ claim: claimed, elsewhere: true } as const);
+    const request = { client: 'alice', services: null, ...named };
+    const verdict = access({ clients }).authorize({ request, source: addressOf(source), timeMs: NOW });
+    return verdict.granted ? verdict.source : verdict.reason;
+  };
+
+  const rows: readonly [prefixes: readonly string[], source: string, granted: boolean][] = [
+    [['198.51.100.7'], '198.51.100.7', true],
+    [['198.51.100.7'], '198.51.100.8', false],
+    [['203.0.113.0/24', '198.51.100.0/25'], '198.51.100.127', true],
+    [['203.0.113.0/24', '198.51.100.0/25'], '198.51.100.128', false],
+    [['0.0.0.0/0'], '198.51.100.7', true],
+    [['0.0.0.0/0'], '2001:db8:1::7', false],
+    [['2001:db8:1::/48'], '2001:db8:1:ffff::7', true],
+    [['2001:db8:1::/48'], '2001:db8:2::7', false],
+    [[], '198.51.100.7', false],
+  ];
+  for (const [prefixes, source, granted] of rows) {
+    it(`from [${prefixes.join(', ')}] ${granted ? 'grants' : 'refuses'} ${source}`, () => {
+      assert.equal(from(prefixes, source), granted ? source : 'source-refused');
+    });
+  }
+
+  it('looks at where the knock comes from, not at whom it asks for', () => {
+    assert.equal(from(['198.51.100.7'], '203.0.113.9', '198.51.100.7'), 'source-refused');
+    assert.equal(from(['203.0.113.9'], '203.0.113.9', '198.51.100.7'), '198.51.100.7');
+  });
+
+  it('refuses what is no address', () => {
+    assert.throws(() => from(['gw.example'], '198.51.100.7'), {
+      name: 'TypeError',
+      message: "from of client alice must hold addresses or prefixes, got 'gw.example'",
+    });
+  });
+});
+
 describe('Access.allows', () => {
   it('knows which client may open which service', () => {
     const rules = access();

@@ -94,6 +94,14 @@ describe('fwknop(), what it takes', () => {
     assert.equal(said(other), 'source-mismatch phone 192.0.2.10');
   });
 
+  it('the address of its packet, unless the client must name one', () => {
+    const anywhere = knockOf({ message: '0.0.0.0,tcp/22' });
+    assert.equal(said(arrive(gatewayOf(), anywhere)), 'request ssh');
+    const gateway = phoneOf({ requireAddress: true });
+    assert.equal(said(arrive(gateway, anywhere)), 'source-mismatch phone 0.0.0.0');
+    assert.equal(said(arrive(gateway, knockOf({ message: `${SOURCE},tcp/22` }))), 'request ssh');
+  });
+
   it('a time-out, from the moment it arrives; 0 means none', () => {
     const at = NOW + 40_000;
     const timed = (timeoutSeconds: number): Buffer => knockOf({ type: 3, timeoutSeconds });
