@@ -12,7 +12,7 @@ const nodeGlobals = Object.fromEntries(
 );
 
 export default defineConfig(
-  globalIgnores(['dist/', 'coverage/', 'docs/api/', '**/vectors/', 'benchmarks/results/']),
+  globalIgnores(['dist/', '.programs/', 'coverage/', 'docs/api/', '**/vectors/', 'benchmarks/results/']),
   { linterOptions: { noInlineConfig: true, reportUnusedDisableDirectives: 'error' } },
   js.configs.recommended,
   {

@@ -29,7 +29,7 @@ interface PcapSession {
 
 /** Kernel buffer for packets that we have not read yet, bytes: about 30,000 knocks. */
 const BUFFER_SIZE = 16 * 1024 * 1024;
-const STATS_MS = 1000;
+const STATS_MS = 2000;
 
 process.once('message', (order: ChildOrder) => {
   // The channel's end is the parent's end, however it came about.

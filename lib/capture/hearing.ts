@@ -40,8 +40,8 @@ export class Hearing {
   }
 
   /**
-   * To be called each second with the kernel's count of packets, and with ours. False when a packet has waited through a
-   * whole second in which none was read; one that has just come is no sign yet.
+   * To be called every other second with the kernel's count of packets, and with ours. False when a packet has waited from
+   * one call to the next and none was read; one that has just come is no sign yet.
    */
   goesOn(received: number, read: number): boolean {
     const silent = read === this.#read;

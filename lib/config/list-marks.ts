@@ -52,6 +52,7 @@ export function markingReplay(
       return result;
     },
     claimOnce: (account, id, untilMs) => store.claimOnce(account, id, untilMs),
+    wasClaimed: (account, id) => store.wasClaimed(account, id),
     floor: (account) => store.floor(account),
     close: () => store.close(),
   };

@@ -1,4 +1,4 @@
-// Which of many keys an HMAC-SHA256 (RFC 2104, FIPS 180-4) is by, for junk that has to be held against every one of them.
+// Which of some keys an HMAC-SHA256 (RFC 2104, FIPS 180-4) is by, for junk that has to be held against every one of them.
 // A call of node:crypto costs more than the hashing of so little. Here the key's own blocks are hashed once and for all,
 // and the message's schedule, which no key has a part in, once for all keys. Whatever fits is looked at again by
 // node:crypto, so that a mistake here can only refuse.
@@ -42,14 +42,20 @@ export class HmacSieve {
     }
   }
 
-  /** The place of the key by which `mac` is the HMAC of `bytes[0..end)`, or -1. @throws RangeError as {@link HmacKey.of} */
+  /**
+   * The place of the key by which `mac` is the HMAC of `bytes[0..end)`, or the first half of it (RFC 2104, section 5);
+   * -1 for any other.
+   *
+   * @throws RangeError as {@link HmacKey.of}
+   */
   find(bytes: Buffer, end: number, mac: Buffer): number {
-    if (mac.length !== WORDS * 4) return -1;
-    for (let i = 0; i < WORDS; i += 1) this.#said[i] = mac.readInt32BE(4 * i);
+    const words = mac.length / 4;
+    if (words !== WORDS && words !== WORDS / 2) return -1;
+    for (let i = 0; i < words; i += 1) this.#said[i] = mac.readInt32BE(4 * i);
     const blocks = this.#prepare(bytes, end);
     for (let i = 0; i < this.#keys.length; i += 1) {
-      if (!this.#fits(i, blocks)) continue;
-      const found = this.#keys[i]?.of(bytes, end);
+      if (!this.#fits(i, blocks, words)) continue;
+      const found = this.#keys[i]?.of(bytes, end).subarray(0, mac.length);
       if (found !== undefined && equalBytes(found, mac)) return i;
     }
     return -1;
@@ -73,7 +79,8 @@ export class HmacSieve {
     return blocks;
   }
 
-  #fits(key: number, blocks: number): boolean {
+  /** Whether the first words are those that were said, in time that depends on nothing else. */
+  #fits(key: number, blocks: number, words: number): boolean {
     const state = this.#state;
     const last = this.#last;
     for (let i = 0; i < WORDS; i += 1) state[i] = this.#inner[key * WORDS + i] ?? 0;
@@ -88,7 +95,7 @@ export class HmacSieve {
     extend(last, 0);
     compress(state, last, 0);
     let other = 0;
-    for (let i = 0; i < WORDS; i += 1) other |= (state[i] ?? 0) ^ (this.#said[i] ?? 0);
+    for (let i = 0; i < words; i += 1) other |= (state[i] ?? 0) ^ (this.#said[i] ?? 0);
     return other === 0;
   }
 }

@@ -22,6 +22,7 @@ import { findBackend, readAllFilters, tablesOf, trackingWarning, type Backend } 
 import { gateOf, listsOf } from './iptables-lists.ts';
 import { removeRules } from './iptables-made.ts';
 import { hasWidth, sourcesIn, type Plan } from './iptables-plan.ts';
+import { ListRoom } from './iptables-room.ts';
 import { kernelLists } from './recent.ts';
 import { readSource } from './source.ts';
 import { widthOf, type Width } from './width.ts';
@@ -54,8 +55,7 @@ class IptablesDriver implements FirewallDriver {
   readonly real = true;
   readonly #options: IptablesOptions;
   #plan: Plan | null = null;
-  /** Of a list's addresses; the kernel module keeps the same one while it has lists. */
-  #limit = 0;
+  readonly #room = new ListRoom();
   /** By service and source, when an opening leaves list(), on the monotonic clock. */
   readonly #lapses = new Map<string, Map<string, number>>();
   /** A call changes rules and lists in several steps, so it waits for the one before. */
@@ -120,7 +120,7 @@ class IptablesDriver implements FirewallDriver {
       throw error;
     }
     this.#plan = plan;
-    this.#limit = lists.limit();
+    this.#room.reset(lists.limit());
     for (const name of [...this.#lapses.keys()]) {
       if (!services.some((service) => service.name === name && !isFresh(service))) this.#lapses.delete(name);
     }
@@ -141,15 +141,15 @@ class IptablesDriver implements FirewallDriver {
     const names = listsOf(service, width);
     const wanted = grant.connections === 'unlimited' ? names : names.slice(-grant.connections);
     const address = formatAddress(firstAddress(source));
-    const held = await lists.read(gateOf(names));
-    if (held.length >= this.#limit && !held.includes(address)) {
-      throw new KnockError(
-        'ERR_FIREWALL_FULL',
-        `service ${service.name} has ${held.length} open grants, the kernel's list holds no more (raise xt_recent's ip_list_tot)`,
-      );
-    }
+    const isPart = wanted.length < names.length;
+    const isKnown = await this.#room.make(lists, {
+      service: service.name,
+      gate: gateOf(names),
+      address,
+      isPart,
+    });
     // A replaced grant must not add its unspent connections to those of the new one.
-    if (wanted.length < names.length && held.includes(address)) await this.#close(grant);
+    if (isPart && isKnown) await this.#close(grant);
     // The last list is the gate that admits SYNs, so it comes last.
     for (const list of wanted) await lists.add(list, address);
     this.#note(grant);

@@ -166,8 +166,11 @@ export class Pipeline {
   }
 
   /** Whether that is known already; else the claim says. */
-  #isUsed(scheme: Scheme, { client, counter }: KnockRequest): boolean {
-    const floor = counter === null ? null : this.#parts.replay.floor(accountOf(scheme, client));
+  #isUsed(scheme: Scheme, { client, account = client, counter, once }: KnockRequest): boolean {
+    const { replay } = this.#parts;
+    const name = accountOf(scheme, account);
+    if (once !== undefined) return replay.wasClaimed(name, once.id);
+    const floor = counter === null ? null : replay.floor(name);
     return floor !== null && counter !== null && counter <= floor;
   }
 

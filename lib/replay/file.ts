@@ -122,9 +122,13 @@ class FileReplay implements ReplayStore {
     if (state === null || !log.isCounter(counter)) return Promise.resolve('failed');
     if (state.window.isRefusing()) return Promise.resolve('window');
     const key = log.clientKey(onceKey(client, id));
-    if (state.once.has(key)) return Promise.resolve('replayed');
+    if (state.once.has(key) || state.once.mayBeForgotten(untilMs)) return Promise.resolve('replayed');
     if (!state.once.add(key, { client, untilMs: Number(counter) })) return Promise.resolve('failed');
     return this.#write(state, { key, counter, isOnce: true });
+  }
+
+  wasClaimed(client: string, id: string): boolean {
+    return this.#state?.once.has(log.clientKey(onceKey(client, id))) ?? false;
   }
 
   floor(client: string): bigint | null {

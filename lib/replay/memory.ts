@@ -24,7 +24,7 @@ export function memoryReplay(): ReplayStore {
 
   const claimOnce = (client: string, id: string, untilMs: number): ClaimResult => {
     const key = onceKey(client, id);
-    if (once?.has(key) === true) return 'replayed';
+    if (once?.has(key) === true || once?.mayBeForgotten(untilMs) === true) return 'replayed';
     return once?.add(key, { client, untilMs }) === true ? 'claimed' : 'failed';
   };
 
@@ -37,6 +37,7 @@ export function memoryReplay(): ReplayStore {
     },
     claim: (client, counter) => Promise.resolve(claim(client, counter)),
     claimOnce: (client, id, untilMs) => Promise.resolve(claimOnce(client, id, untilMs)),
+    wasClaimed: (client, id) => once?.has(onceKey(client, id)) ?? false,
     floor: (client) => floors.get(client) ?? null,
     close() {
       ends = once?.ends() ?? ends;

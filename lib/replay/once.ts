@@ -2,6 +2,7 @@
 // more. As in window.ts both clocks must agree on that: the wall clock, which knocks are dated by, and elapsed time.
 
 import type { Clock } from '../clock.ts';
+import { clientKey } from './log.ts';
 
 /** Of one client, that cannot be forgotten yet: as many as it knocks in days, and few enough for our memory. */
 const MOST_OF_A_CLIENT = 10_000;
@@ -20,24 +21,37 @@ export function onceKey(client: string, id: string): string {
   return `once ${id} ${client}`;
 }
 
+/** Among the ends, that of what was forgotten; no client's id has this key. */
+const FORGOTTEN = clientKey('once');
+
 /** What was claimed once. */
 export class OnceClaims {
   readonly #clock: Clock;
   readonly #windowMs: number;
   readonly #entries = new Map<string, Entry>();
   readonly #counts = new Map<string, number>();
+  /** Whatever ends no later may be forgotten already, which counts when the wall clock is set back after that. */
+  #forgottenMs = 0;
   #cancel: (() => void) | null = null;
 
   /** `found`: of an earlier run, with the end of each. */
   constructor(clock: Clock, windowMs: number, found: ReadonlyMap<string, number>) {
     this.#clock = clock;
     this.#windowMs = windowMs;
-    for (const [key, untilMs] of found) this.#entries.set(key, { untilMs, client: null, isOld: false });
+    for (const [key, untilMs] of found) {
+      if (key === FORGOTTEN) this.#forgottenMs = untilMs;
+      else this.#entries.set(key, { untilMs, client: null, isOld: false });
+    }
     this.#sweepLater();
   }
 
   has(key: string): boolean {
     return this.#entries.has(key);
+  }
+
+  /** Whether one with this end may have been claimed and forgotten. */
+  mayBeForgotten(untilMs: number): boolean {
+    return untilMs <= this.#forgottenMs;
   }
 
   /** False when the client has as many as it may have. */
@@ -50,9 +64,11 @@ export class OnceClaims {
     return true;
   }
 
-  /** The end of each, by key. */
+  /** The end of each, by key, and of what was forgotten. */
   ends(): Map<string, number> {
-    return new Map([...this.#entries].map(([key, { untilMs }]) => [key, untilMs]));
+    const ends = new Map([...this.#entries].map(([key, { untilMs }]) => [key, untilMs]));
+    if (this.#forgottenMs > 0) ends.set(FORGOTTEN, this.#forgottenMs);
+    return ends;
   }
 
   close(): void {
@@ -78,8 +94,9 @@ export class OnceClaims {
     }
   }
 
-  #forget(key: string, { client }: Entry): void {
+  #forget(key: string, { client, untilMs }: Entry): void {
     this.#entries.delete(key);
+    this.#forgottenMs = Math.max(this.#forgottenMs, untilMs);
     if (client === null) return;
     const left = (this.#counts.get(client) ?? 1) - 1;
     if (left > 0) this.#counts.set(client, left);

@@ -34,6 +34,8 @@ export interface ReplayStore {
    * when the knock itself is too old for everybody, it may be forgotten. Never rejects.
    */
   claimOnce(client: string, id: string, untilMs: number): Promise<ClaimResult>;
+  /** Whether {@link claimOnce} was called with this id before; false also when that is not in memory. */
+  wasClaimed(client: string, id: string): boolean;
   /** The client's highest counter so far, claimed or refused for good; `null` when there is none, or it is not in memory. */
   floor(client: string): bigint | null;
   /** Releases the state's file or connection; what was claimed stays claimed. */

@@ -20,6 +20,12 @@ export const ONCE: readonly StoreCase[] = [
       assert.deepEqual(results, ['claimed', 'claimed', 'replayed', 'claimed', 'replayed']);
       assert.equal(await store.claim('alice', 0n), 'claimed');
       assert.equal(store.floor('bob'), null);
+      const claimed = claims.map(([client, id]) => store.wasClaimed(client, id));
+      assert.deepEqual(
+        claimed,
+        claims.map(() => true),
+      );
+      assert.deepEqual([store.wasClaimed('bob', 'two'), store.wasClaimed('alice', '')], [false, false]);
     },
   },
   {
@@ -35,6 +41,21 @@ export const ONCE: readonly StoreCase[] = [
       await clock.advance(WINDOW_MS / 2);
       clock.set(until - WINDOW_MS / 2);
       assert.equal(await store.claimOnce('alice', 'one', until), 'replayed');
+    },
+  },
+  {
+    title: 'refuses an id that it has forgotten, when the wall clock is set back; not one that ends later',
+    body: async ({ fixture, ready, open, clock }) => {
+      const store = await ready(fixture.store);
+      const until = clock.now() + WINDOW_MS;
+      assert.equal(await store.claimOnce('alice', 'one', until), 'claimed');
+      await clock.advance(4 * WINDOW_MS);
+      clock.set(until - WINDOW_MS);
+      assert.equal(await store.claimOnce('alice', 'one', until), 'replayed');
+      await store.close();
+      await open(store);
+      assert.equal(await store.claimOnce('alice', 'one', until), 'replayed');
+      assert.equal(await store.claimOnce('alice', 'two', until + 1), 'claimed');
     },
   },
   {

@@ -1,15 +1,14 @@
-// Runs the programs as a user does, from source, in a folder and with a home of their own.
+// Runs the programs as a user does, in a folder and with a home of their own.
 
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
-import { pathToFileURL } from 'node:url';
+import { programArgs, type Program } from '../support/programs.ts';
 
 export interface Outcome {
   readonly code: number | null;
@@ -17,12 +16,8 @@ export interface Outcome {
   readonly err: string;
 }
 
-export type Program = 'portknock' | 'portknockd';
-
 /** A program with a pipe at each end. */
 export type StreamProcess = ChildProcess & { stdin: Writable; stdout: Readable; stderr: Readable };
-
-const TSX = pathToFileURL(createRequire(resolve('package.json')).resolve('tsx')).href;
 
 /** A folder to run programs in. */
 export class Place {
@@ -44,7 +39,7 @@ export class Place {
 
   /** The program and the arguments that run one of ours. */
   command(program: Program, args: readonly string[]): readonly [string, readonly string[]] {
-    return [process.execPath, ['--import', TSX, resolve('cli', `${program}.ts`), ...args]];
+    return [process.execPath, [...programArgs(program), ...args]];
   }
 
   /** The environment of every program here, unless it gets more. */

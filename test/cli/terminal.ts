@@ -2,7 +2,8 @@
 
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import type { Place, Program } from './support.ts';
+import type { Program } from '../support/programs.ts';
+import type { Place } from './support.ts';
 
 /** A program on a terminal. */
 export class OnTerminal {

@@ -1,4 +1,4 @@
-// Which of many keys an HMAC is by: always the one that node:crypto says, and never another.
+// Which of some keys an HMAC is by: always the one that node:crypto says, and never another.
 
 import assert from 'node:assert/strict';
 import { createHmac, randomBytes } from 'node:crypto';
@@ -17,6 +17,7 @@ describe('HmacSieve', () => {
       const place = length % keys.length;
       const mac = macOf(keys[place] ?? assert.fail(), message);
       assert.equal(sieve.find(Buffer.concat([message, randomBytes(3)]), length, mac), place);
+      assert.equal(sieve.find(message, length, mac.subarray(0, 16)), place);
     }
   });
 
@@ -28,12 +29,17 @@ describe('HmacSieve', () => {
     assert.equal(sieve.find(message, 171, mac), 1);
     for (let bit = 0; bit < 8 * mac.length; bit += 1) {
       assert.equal(sieve.find(message, 171, flipped(mac, bit)), -1);
+      const half = mac.subarray(0, 16);
+      if (bit < 8 * half.length) assert.equal(sieve.find(message, 171, flipped(half, bit)), -1);
     }
     for (let bit = 0; bit < 8 * message.length; bit += 7) {
       assert.equal(sieve.find(flipped(message, bit), 171, mac), -1);
     }
     assert.equal(sieve.find(message, 170, mac), -1);
-    assert.equal(sieve.find(message, 171, mac.subarray(0, 31)), -1);
+    for (const length of [0, 4, 12, 15, 17, 28, 31])
+      assert.equal(sieve.find(message, 171, mac.subarray(0, length)), -1, `${length}`);
+    assert.equal(sieve.find(message, 171, Buffer.concat([mac, mac])), -1);
+    assert.equal(sieve.find(message, 171, mac.subarray(16)), -1);
     assert.equal(new HmacSieve([], MOST).find(message, 171, mac), -1);
   });
 

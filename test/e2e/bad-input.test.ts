@@ -4,13 +4,12 @@
 import assert from 'node:assert/strict';
 import { chmod, cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { configFor, Site } from '../support/gateway.ts';
 import { createWorld, type Finished, type World } from '../support/netns.ts';
+import { programArgs } from '../support/programs.ts';
 import { describeInNamespaces } from './support.ts';
-
-const TSX = pathToFileURL(resolve('node_modules/tsx/dist/loader.mjs')).href;
 
 describeInNamespaces('a gateway that cannot start', function () {
   this.timeout(60_000);
@@ -57,15 +56,7 @@ describeInNamespaces('a gateway that cannot start', function () {
     before = [],
     path = process.env.PATH ?? '',
   }: Start = {}): Promise<Finished> => {
-    const program = [
-      process.execPath,
-      ...node,
-      '--import',
-      TSX,
-      resolve('cli/portknockd.ts'),
-      '--config',
-      site.config,
-    ];
+    const program = [process.execPath, ...node, ...programArgs('portknockd'), '--config', site.config];
     return world.gateway.run('env', [`PATH=${path}`, ...before, ...program], { timeoutMs: 20_000 });
   };
 

@@ -2,10 +2,10 @@
 // case is in test/listener/clock-skew.test.ts; here are those that a user meets.
 
 import assert from 'node:assert/strict';
-import { resolve } from 'node:path';
 import { formatProfile } from '../../lib/knocker/profile.ts';
 import { Gateway, Site } from '../support/gateway.ts';
 import { createWorld, type Finished, type World } from '../support/netns.ts';
+import { programArgs } from '../support/programs.ts';
 import { describeInNamespaces } from './support.ts';
 
 const HOUR = 3600;
@@ -53,8 +53,8 @@ describeInNamespaces('a wrong clock', function () {
       `PORTKNOCK_PROFILE=${profile}`,
       `XDG_STATE_HOME=${site.folder}/${state}`,
       `CLOCK_OFFSET=${seconds}`,
-      ...[process.execPath, '--import', 'tsx', '--import', `data:text/javascript,${SHIFT}`],
-      ...[resolve('cli/portknock.ts'), 'send', ...args],
+      ...[process.execPath, '--import', `data:text/javascript,${SHIFT}`],
+      ...[...programArgs('portknock'), 'send', ...args],
     ]);
   };
   /** By how many seconds the gateway says that the clock is off: in the first reject for this reason. */

@@ -14,6 +14,7 @@ import { formatProfile, type FwknopProfile } from '../../lib/knocker/profile.ts'
 import { ENCRYPTION_MODES, type EncryptionMode } from '../../lib/scheme/fwknop-cipher.ts';
 import { startAgent, type Agent } from '../support/agent.ts';
 import { Gateway, Site } from '../support/gateway.ts';
+import { joinInner, type Inner } from '../support/inner.ts';
 import { createWorld, type World } from '../support/netns.ts';
 import { describeInNamespaces, pause } from './support.ts';
 
@@ -145,6 +146,74 @@ for (const backend of ['nft', 'nftables'] as const) {
     });
   });
 }
+
+describeInNamespaces(
+  'the real fwknop client at a gateway with a socket, before a host behind it',
+  function () {
+    this.timeout(60_000);
+    let world: World;
+    let inner: Inner;
+    let inside: Agent;
+    let outside: Agent;
+    let site: Site;
+    let gateway: Gateway;
+
+    before(async () => {
+      world = await createWorld();
+      inner = await joinInner(world);
+      [inside, outside] = await Promise.all([startAgent(inner.space), startAgent(world.outside)]);
+      await inside.echo({ port: 22 });
+      site = await Site.create(world, '');
+      const keys = `key_base64: ${base64(KEY)}, hmac_key_base64: ${base64(HMAC_KEY)}`;
+      await site.write(
+        [
+          ...['socket: 62201', 'state_dir: state', 'firewall: nftables'],
+          `services: { nas: { port: 2222, to: ${inner.address[4]}:22 } }`,
+          `clients: { phone: { scheme: fwknop, ${keys}, nat: true, services: [nas] } }\n`,
+        ].join('\n'),
+      );
+      gateway = await Gateway.start(world, site);
+    });
+
+    after(async () => {
+      await gateway.end('SIGKILL');
+      await site.remove();
+      await Promise.all([inside.stop(), outside.stop()]);
+      await inner.destroy();
+      await world.destroy();
+    });
+
+    const fwknop = (target: string): Promise<string> =>
+      world.outside.must('env', [
+        ...[
+          `HOME=${site.folder}`,
+          'fwknop',
+          '--no-rc-file',
+          '--no-save-args',
+          '-A',
+          'tcp/2222',
+          '-N',
+          target,
+        ],
+        ...['-a', world.client[4], '-D', world.address[4], '--use-hmac'],
+        ...['--key-base64-rijndael', base64(KEY), '--key-base64-hmac', base64(HMAC_KEY)],
+      ]);
+    const connect = async (): Promise<string> =>
+      (await outside.connect({ host: world.address[4], port: 2222, source: world.client[4] })).outcome;
+
+    it('is let through to just where the service is, by a NAT message', async () => {
+      assert.equal(await connect(), 'refused');
+      await fwknop(`${inner.address[4]}:22`);
+      assert.equal((await gateway.wait('grant')).client, 'phone');
+      assert.equal(await connect(), 'talks');
+      assert.equal(await connect(), 'refused');
+      await fwknop(`${inner.address[4]}:23`);
+      const { reason, detail } = await gateway.wait('reject');
+      assert.deepEqual([reason, detail], ['nat-refused', `${inner.address[4]}:23`]);
+      assert.equal(await connect(), 'refused');
+    });
+  },
+);
 
 describeInNamespaces('the real fwknop client at what its access.conf became', function () {
   this.timeout(60_000);

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { startAgent, type Agent } from '../support/agent.ts';
 import { configFor, Gateway, Site } from '../support/gateway.ts';
 import { createWorld, type World } from '../support/netns.ts';
+import { programArgs } from '../support/programs.ts';
 import { FieldClient, describeInNamespaces, pause } from './support.ts';
 
 for (const backend of ['legacy', 'nft', 'nftables'] as const) {
@@ -127,7 +128,7 @@ for (const backend of ['legacy', 'nft', 'nftables'] as const) {
     it('keeps the sessions that were there before it first started', async () => {
       await gateway.end('SIGTERM');
       const teardown = await world.gateway.run(process.execPath, [
-        ...['--import', 'tsx', 'cli/portknockd.ts', '--config', site.config, '--teardown'],
+        ...[...programArgs('portknockd'), '--config', site.config, '--teardown'],
       ]);
       assert.equal(teardown.status, 0, teardown.stderr);
       // Nothing tracks connections now, so what follows is unknown to the kernel's tables until our rules come.
@@ -162,7 +163,7 @@ for (const backend of ['legacy', 'nft', 'nftables'] as const) {
     it('removes every rule of ours on --teardown, also after kill -9', async () => {
       await gateway.end('SIGKILL');
       await world.gateway.must(process.execPath, [
-        ...['--import', 'tsx', 'cli/portknockd.ts', '--config', site.config, '--teardown'],
+        ...[...programArgs('portknockd'), '--config', site.config, '--teardown'],
       ]);
       const listings = [
         ['nft', 'list', 'ruleset'],

@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { gunzipSync } from 'node:zlib';
 import { importKnockd } from '../../lib/config/knockd-load.ts';
+import { programArgs } from '../support/programs.ts';
 import { KnockdHost } from './knockd-host.ts';
 import { describeInNamespaces, pause } from './support.ts';
 
@@ -170,7 +171,7 @@ describeInNamespaces('a knockd.conf of a host', function () {
     const gateway = await host.run(doors);
     await gateway.end();
     const line = ['--knockd', host.path('knockd.conf'), '--teardown', '--state', host.path('none')];
-    await host.world.gateway.must(process.execPath, ['--import', 'tsx', 'cli/portknockd.ts', ...line]);
+    await host.world.gateway.must(process.execPath, [...programArgs('portknockd'), ...line]);
     assert.doesNotMatch(await host.world.gateway.must('iptables-save', []), /PORTKNOCK|PK-/u);
     assert.match(await host.world.gateway.must('iptables-save', []), /--dport 22 -j REJECT/u);
   });

@@ -4,10 +4,11 @@
 import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { Gateway, type Site } from '../support/gateway.ts';
 import { createWorld, type Finished, type Namespace, type World } from '../support/netns.ts';
+import { programArgs } from '../support/programs.ts';
 import { startSshd, type Sshd } from '../support/sshd.ts';
 import { describeInNamespaces, pause } from './support.ts';
 
@@ -63,9 +64,7 @@ for (const firewall of ['iptables', 'nftables'] as const)
       space.must('env', [
         `XDG_STATE_HOME=${folder}/client`,
         process.execPath,
-        '--import',
-        'tsx',
-        resolve('cli/portknock.ts'),
+        ...programArgs('portknock'),
         ...args,
       ]);
     const knock = (...more: readonly string[]): Promise<string> =>

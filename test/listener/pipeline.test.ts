@@ -37,6 +37,7 @@ async function line({
   claim = (): Promise<ClaimResult> => Promise.resolve('claimed'),
   local = null as LocalAddresses | null,
   floor = (_account: string): bigint | null => null,
+  wasClaimed = (_account: string, _id: string): boolean => false,
 } = {}): Promise<Line> {
   const clock = virtualClock();
   const steps: string[] = [];
@@ -55,6 +56,7 @@ async function line({
       steps.push(`claim ${client} ${id} until ${untilMs}`);
       return claim();
     },
+    wasClaimed,
     floor,
     close: () => Promise.resolve(),
   };
@@ -121,15 +123,17 @@ describe('Pipeline', () => {
     ]);
   });
 
+  /** Its knocks have no counter, and all the same id. */
+  const uncounted: Scheme = {
+    ...spoken(),
+    match: () => ({
+      ...{ kind: 'request', client: 'alice', services: ['ssh'], counter: null },
+      once: { id: 'c0ffee', untilMs: 1_700_000_000_000 },
+    }),
+  };
+
   it('claims the id of a knock that has no counter, for its own client', async () => {
-    const scheme: Scheme = {
-      ...spoken(),
-      match: () => ({
-        ...{ kind: 'request', client: 'alice', services: ['ssh'], counter: null },
-        once: { id: 'c0ffee', untilMs: 1_700_000_000_000 },
-      }),
-    };
-    const { steps, push, settled } = await line({ schemes: [scheme] });
+    const { steps, push, settled } = await line({ schemes: [uncounted] });
     push(request(5));
     await settled();
     assert.deepEqual(steps.slice(2), [
@@ -183,6 +187,16 @@ describe('Pipeline', () => {
       ...['decoded', 'authorize', 'decoded', 'authorize', 'claim spoken alice 6'],
       ...[`open ssh ${HERE}`, `granted ssh ${HERE}`],
     ]);
+  });
+
+  it('makes nothing ready for a knock whose id is known to be claimed', async () => {
+    const { steps, push, settled } = await line({
+      schemes: [uncounted],
+      wasClaimed: (account, id) => account === 'spoken alice' && id === 'c0ffee',
+    });
+    push(request(5));
+    await settled();
+    assert.deepEqual(steps, ['decoded', 'authorize', `reject replayed ${HERE}`]);
   });
 
   for (const [result, reason] of [

@@ -12,6 +12,10 @@ function setUp(found: ReadonlyMap<string, number> = new Map()) {
   return { clock, once: new OnceClaims(clock, WINDOW_MS, found) };
 }
 
+function bound(once: OnceClaims) {
+  return { mayBeForgotten: (untilMs: number): boolean => once.mayBeForgotten(untilMs) };
+}
+
 describe('ids that are claimed once', () => {
   it('are forgotten after their end, and leave no timer then', async () => {
     const { clock, once } = setUp();
@@ -31,6 +35,22 @@ describe('ids that are claimed once', () => {
     assert.deepEqual([once.has('a'), once.has('found')], [true, true]);
     await clock.advance(WINDOW_MS);
     assert.deepEqual([once.has('a'), once.has('found')], [false, false]);
+  });
+
+  it('when forgotten leave behind that nothing with their end or an earlier one is new, through a file as well', async () => {
+    const { clock, once } = setUp();
+    const untilMs = clock.now() + WINDOW_MS;
+    once.add('a', { client: 'alice', untilMs });
+    once.add('b', { client: 'bob', untilMs: untilMs - 5 });
+    assert.equal(once.mayBeForgotten(untilMs - 5), false);
+    await clock.advance(3 * WINDOW_MS);
+    const head = { origin: 'store', refuseUntil: 0 } as const;
+    const decoded = log.decodeLog(log.encodeLog(new Map(), head, once.ends()));
+    assert.ok(typeof decoded === 'object' && decoded.once.size === 1);
+    const again = setUp(decoded.once);
+    for (const { mayBeForgotten } of [bound(once), bound(again.once)])
+      assert.deepEqual([untilMs - 5, untilMs, untilMs + 1].map(mayBeForgotten), [true, true, false]);
+    assert.equal(again.clock.pending, 0);
   });
 
   it('are kept until their end although a window has passed', async () => {

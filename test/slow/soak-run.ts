@@ -99,7 +99,7 @@ class Soak {
       await this.#site.send(client, packets, source);
       const isReady = (): boolean => wasUp && this.#site.stayedUp(sentAt);
       if (round % 8 === 0) await this.#leave(client, { source, before, isReady });
-      else await this.#use(client, { source, packets, isReady });
+      else await this.#use(client, { source, before, packets, isReady });
       await pause(20 + this.#below(200));
     }
   }
@@ -107,18 +107,29 @@ class Soak {
   /** Connects as soon as it can; then again, which nobody may; and looks after the connection. */
   async #use(
     client: Client,
-    { source, packets, isReady }: { source: string; packets: readonly Datagram[]; isReady: () => boolean },
+    {
+      source,
+      before,
+      packets,
+      isReady,
+    }: { source: string; before: number; packets: readonly Datagram[]; isReady: () => boolean },
   ): Promise<void> {
     const began = Date.now();
     let id: number | null = null;
+    const outcomes = new Map<string, number>();
     while (id === null && Date.now() < began + (isReady() ? PATIENCE_MS : OPEN_MS)) {
-      id = await this.#connect(client.family, source);
-      if (id === null) await pause(20);
+      const { outcome, ...connection } = await this.#connection(client.family, source);
+      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+      if (outcome === 'talks') id = connection.id;
+      else await pause(20);
     }
     const knocks = isReady() ? this.#ledger.ready : this.#ledger.apart;
     knocks.sent += 1;
     if (id === null) {
-      if (knocks === this.#ledger.ready) this.#ledger.note(`${client.name} was not let in`);
+      const came = JSON.stringify([...outcomes]);
+      const grants = this.#site.grantsOf(client.name) - before;
+      if (knocks === this.#ledger.ready)
+        this.#ledger.note(`${client.name} was not let in: ${grants} grants, ${came}`);
       return;
     }
     knocks.admitted += 1;
@@ -196,9 +207,13 @@ class Soak {
   }
 
   async #connect(family: 4 | 6, source: string): Promise<number | null> {
-    const host = this.#site.world.address[family];
-    const { outcome, id } = await this.#site.outside.connect({ host, port: PORT, source, timeoutMs: 2000 });
+    const { outcome, id } = await this.#connection(family, source);
     return outcome === 'talks' ? id : null;
+  }
+
+  #connection(family: 4 | 6, source: string): ReturnType<SoakSite['outside']['connect']> {
+    const host = this.#site.world.address[family];
+    return this.#site.outside.connect({ host, port: PORT, source, timeoutMs: 2000 });
   }
 
   /** What happens to the gateway. */

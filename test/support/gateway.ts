@@ -4,10 +4,11 @@ import { type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { createReplayFile } from '../../lib/replay/file.ts';
 import type { Namespace, World } from './netns.ts';
+import { programArgs } from './programs.ts';
 
 /** One line of `portknockd --log json`. */
 export interface Event {
@@ -98,9 +99,7 @@ export class Gateway {
     args: readonly string[] = [],
   ): Promise<Gateway> {
     const program = [
-      '--import',
-      'tsx',
-      resolve('cli/portknockd.ts'),
+      ...programArgs('portknockd'),
       ...('knockd' in site ? ['--knockd', site.knockd] : ['--config', site.config]),
       '--log',
       'json',

@@ -4,11 +4,10 @@
 import { type ChildProcess, type SpawnOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { delimiter, join, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { delimiter, join } from 'node:path';
 import { finished, type Finished, type Namespace } from './netns.ts';
+import { programArgs } from './programs.ts';
 
 export interface MachineOptions {
   /** What the host calls itself. */
@@ -63,7 +62,7 @@ export class Machine {
     await writeFile(join(folder, 'etc/passwd'), passwd.replace(/^root:.*$/mu, root));
     const lines = Object.entries(hosts).flatMap(([host, all]) => all.map((address) => `${address} ${host}`));
     await writeFile(join(folder, 'etc/hosts'), ['127.0.0.1 localhost', ...lines, ''].join('\n'));
-    for (const program of ['portknock', 'portknockd'] as const) await machine.#fromSource(program);
+    for (const program of ['portknock', 'portknockd'] as const) await machine.#ours(program);
     return machine;
   }
 
@@ -137,9 +136,8 @@ export class Machine {
     await rm(this.#folder, { recursive: true, force: true });
   }
 
-  async #fromSource(program: 'portknock' | 'portknockd'): Promise<void> {
-    const tsx = pathToFileURL(createRequire(resolve('package.json')).resolve('tsx')).href;
-    const command = `exec "${process.execPath}" --import "${tsx}" "${resolve('cli', `${program}.ts`)}" "$@"`;
-    await this.install(program, `#!/bin/sh\n${command}\n`);
+  async #ours(program: 'portknock' | 'portknockd'): Promise<void> {
+    const words = [process.execPath, ...programArgs(program)].map((word) => `"${word}"`);
+    await this.install(program, `#!/bin/sh\nexec ${words.join(' ')} "$@"\n`);
   }
 }

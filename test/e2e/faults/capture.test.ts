@@ -59,7 +59,7 @@ describeInNamespaces('a capture whose reader does not read', function () {
       process.kill(watcher.pid, 'SIGSTOP');
       await inject(world, junk(SENT));
       process.kill(watcher.pid, 'SIGCONT');
-      // What was kept is read in some 100 ms, and the losses are counted each second.
+      // What was kept is read in some 100 ms, and the losses are counted every other second.
       await pause(COUNTING_MS);
       await inject(world, junk(1));
       await pause(500);

@@ -57,8 +57,8 @@ describeAttack('a gateway whose interface', (get) => {
     const commands = `link set ${field.world.device} down\nlink set ${field.world.device} up\n`;
     await field.world.gateway.must('ip', ['-batch', '-'], { input: commands });
     await restored(field);
-    // Or it was noticed by the look that is taken each second.
-    await pause(1500);
+    // Or it was noticed by the look that is taken every other second.
+    await pause(2500);
     if (all().length === 0) {
       const before = field.gateway.of('grant').length;
       await field.spa('alice').knock();
@@ -77,7 +77,7 @@ describeAttack('a gateway whose interface', (get) => {
     const rename = async (from: string, to: string): Promise<void> => {
       await ip('link', 'set', from, 'down');
       await ip('link', 'set', from, 'name', to);
-      await pause(1500);
+      await pause(2500);
       await ip('link', 'set', to, 'up');
     };
     await rename(device, 'other0');

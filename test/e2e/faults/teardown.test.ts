@@ -7,8 +7,8 @@
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import { Gateway, Site } from '../../support/gateway.ts';
+import { programArgs } from '../../support/programs.ts';
 import { describeInNamespaces } from '../support.ts';
 import { Bench, configOf } from './bench.ts';
 
@@ -82,7 +82,7 @@ for (const backend of ['legacy', 'nft', 'nftables'] as const) {
     };
     const tearDown = (): Promise<string> =>
       bench.world.gateway.must(process.execPath, [
-        ...['--import', 'tsx', resolve('cli/portknockd.ts')],
+        ...programArgs('portknockd'),
         ...['--config', site.config, '--teardown', '--log', 'json'],
       ]);
 
