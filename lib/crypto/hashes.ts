@@ -3,12 +3,17 @@
 
 import { getFips, hash } from 'node:crypto';
 import { md5 } from './legacy.ts';
+import { equalBytes } from './mac.ts';
 
 interface HashTraits {
   readonly openssl: string;
   readonly bytes: number;
   readonly blockBytes: number;
 }
+
+/** What the blocks of a key are changed by. */
+const INNER_PAD = 0x36;
+const OUTER_PAD = 0x5c;
 
 /** A hash by fwknop's name for it. */
 export type HashName = 'md5' | 'sha1' | 'sha256' | 'sha384' | 'sha512' | 'sha3_256' | 'sha3_512';
@@ -38,48 +43,69 @@ export function hashOf(name: HashName, message: Uint8Array): Buffer {
   return hash(TRAITS[name].openssl, message, 'buffer');
 }
 
-/** What the blocks of a key are filled up with. */
-export const INNER_PAD = 0x36;
-export const OUTER_PAD = 0x5c;
-
-/** A key as a whole block of the hash, each byte changed by `pad`. */
-export function keyBlock(name: HashName, key: Uint8Array, pad: number): Buffer {
-  const { blockBytes } = TRAITS[name];
-  const block = Buffer.alloc(blockBytes);
-  block.set(key.length > blockBytes ? hashOf(name, key) : key);
-  return Buffer.from(block.map((byte) => byte ^ pad));
+/** HMAC (RFC 2104) of `message`. */
+export function hmacOf(name: HashName, key: Uint8Array, message: Uint8Array): Buffer {
+  const inner = hashOf(name, Buffer.concat([keyBlock(name, key, INNER_PAD), message]));
+  return hashOf(name, Buffer.concat([keyBlock(name, key, OUTER_PAD), inner]));
 }
 
 /**
- * HMAC under one key, as two one-shot hashes over buffers that are used again: junk from strangers is held against the
- * key of every client, and createHmac takes half as long again.
+ * Keys under one hash, and which of them a MAC is by: as two one-shot hashes each, over buffers that are used again, since
+ * junk from strangers is held against the key of every client, and createHmac takes twice as long.
  */
-export class HmacKey {
-  readonly hash: HashName;
+export class HmacKeys {
+  readonly #hash: HashName;
   readonly #blockBytes: number;
+  readonly #blocks: readonly (readonly [inner: Buffer, outer: Buffer])[];
+  /** A key's block, and what is hashed behind it. */
   readonly #inner: Buffer;
   readonly #outer: Buffer;
+  readonly #mac: Buffer;
 
   /** For messages of at most `mostBytes`. */
-  constructor(name: HashName, key: Uint8Array, mostBytes: number) {
+  constructor(name: HashName, keys: readonly Uint8Array[], mostBytes: number) {
     const { bytes, blockBytes } = TRAITS[name];
-    this.hash = name;
+    this.#hash = name;
     this.#blockBytes = blockBytes;
+    this.#blocks = keys.map((key) => [keyBlock(name, key, INNER_PAD), keyBlock(name, key, OUTER_PAD)]);
     this.#inner = Buffer.alloc(blockBytes + mostBytes);
     this.#outer = Buffer.alloc(blockBytes + bytes);
-    this.#inner.set(keyBlock(name, key, INNER_PAD));
-    this.#outer.set(keyBlock(name, key, OUTER_PAD));
+    this.#mac = Buffer.alloc(bytes);
   }
 
-  /** The HMAC of `bytes[0..end)`. @throws RangeError when that is more than the constructor was told */
-  of(bytes: Buffer, end = bytes.length): Buffer {
+  /**
+   * The place of the key by which `mac` is the HMAC of `bytes[0..end)`, or -1.
+   *
+   * @throws RangeError when that is more than the constructor was told
+   */
+  find(bytes: Buffer, end: number, mac: Uint8Array): number {
     const length = this.#blockBytes + end;
     if (length > this.#inner.length) {
       // Cut off, it would be the MAC of another message.
       throw new RangeError(`message must be at most ${this.#inner.length - this.#blockBytes} bytes`);
     }
     bytes.copy(this.#inner, this.#blockBytes, 0, end);
-    this.#outer.set(hashOf(this.hash, this.#inner.subarray(0, length)), this.#blockBytes);
-    return hashOf(this.hash, this.#outer);
+    const message = this.#inner.subarray(0, length);
+    return this.#blocks.findIndex(([inner, outer]) => {
+      this.#inner.set(inner);
+      this.#outer.set(outer);
+      this.#outer.write(textOf(this.#hash, message), this.#blockBytes, 'latin1');
+      this.#mac.write(textOf(this.#hash, this.#outer), 'latin1');
+      return equalBytes(this.#mac, mac);
+    });
   }
+}
+
+/** A key as a whole block of the hash, each byte changed by `pad`. */
+function keyBlock(name: HashName, key: Uint8Array, pad: number): Buffer {
+  const { blockBytes } = TRAITS[name];
+  const block = Buffer.alloc(blockBytes);
+  block.set(key.length > blockBytes ? hashOf(name, key) : key);
+  return Buffer.from(block.map((byte) => byte ^ pad));
+}
+
+/** The hash, a character for each byte: to make a Buffer takes as long as the hashing. */
+function textOf(name: HashName, message: Uint8Array): string {
+  if (name === 'md5' && getFips() === 1) return md5(message).toString('latin1');
+  return hash(TRAITS[name].openssl, message, 'binary');
 }

@@ -45,6 +45,7 @@ const OUTER_PAD = 0x5c;
 export class LabelledMac {
   readonly #inner: Buffer;
   readonly #outer = Buffer.alloc(BLOCK_BYTES + HASH_BYTES);
+  readonly #tag = Buffer.alloc(HASH_BYTES);
   readonly #start: number;
   #end: number;
 
@@ -76,8 +77,22 @@ export class LabelledMac {
 
   /** The tag of what was added since the last one. */
   tag(): Buffer {
-    this.#outer.set(sha256(this.#inner.subarray(0, this.#end)), BLOCK_BYTES);
+    return Buffer.from(this.#compute());
+  }
+
+  /** Whether `said` is that tag, or the first half of it (RFC 2104, section 5). */
+  isTag(said: Uint8Array): boolean {
+    const tag = this.#compute();
+    return said.length === HASH_BYTES / 2
+      ? equalBytes(tag.subarray(0, said.length), said)
+      : equalBytes(tag, said);
+  }
+
+  #compute(): Buffer {
+    // As text: to make a Buffer for each hash takes as long as the hashing.
+    this.#outer.write(hash('sha256', this.#inner.subarray(0, this.#end), 'binary'), BLOCK_BYTES, 'latin1');
     this.#end = this.#start;
-    return sha256(this.#outer);
+    this.#tag.write(hash('sha256', this.#outer, 'binary'), 'latin1');
+    return this.#tag;
   }
 }

@@ -3,9 +3,7 @@
 
 import { parseBase64 } from '../base64.ts';
 import { parsePrefix, type Prefix } from '../address.ts';
-import { HASH_NAMES, HmacKey, hashBytes, type HashName } from '../crypto/hashes.ts';
-import { HmacSieve } from '../crypto/hmac-sieve.ts';
-import { equalBytes } from '../crypto/mac.ts';
+import { HASH_NAMES, HmacKeys, hashBytes, type HashName } from '../crypto/hashes.ts';
 import { printable } from '../errors.ts';
 import {
   bareLength,
@@ -105,15 +103,8 @@ function groupOf(hash: HashName | null, clients: readonly KnownFwknopClient[]): 
   if (hash === null) return { macCharacters: 0, clients, owner: () => undefined };
   const macCharacters = bareLength(hashBytes(hash));
   const keys = clients.map(({ hmac }) => hmac?.key ?? Buffer.alloc(0));
-  // What nearly all have, and so what junk may be held against a hundred of.
-  if (hash === 'sha256') {
-    const sieve = new HmacSieve(keys, MOST_BYTES);
-    const owner: ClientGroup['owner'] = (bytes, end, mac) => clients[sieve.find(bytes, end, mac)];
-    return { macCharacters, clients, owner };
-  }
-  const macs = keys.map((key) => new HmacKey(hash, key, MOST_BYTES));
-  const owner: ClientGroup['owner'] = (bytes, end, mac) =>
-    clients[macs.findIndex((each) => equalBytes(each.of(bytes, end), mac))];
+  const macs = new HmacKeys(hash, keys, MOST_BYTES);
+  const owner: ClientGroup['owner'] = (bytes, end, mac) => clients[macs.find(bytes, end, mac)];
   return { macCharacters, clients, owner };
 }
 

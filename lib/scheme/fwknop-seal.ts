@@ -4,7 +4,7 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import type { Address } from '../address.ts';
 import { formatBareBase64 } from '../base64.ts';
-import { HmacKey, type HashName } from '../crypto/hashes.ts';
+import { hmacOf, type HashName } from '../crypto/hashes.ts';
 import { SALT_BYTES } from '../crypto/salted.ts';
 import { LEAST_CHARACTERS, MOST_CHARACTERS, PREFIX, wrap, type EncryptionMode } from './fwknop-cipher.ts';
 import { ACCESS, ACCESS_TIMEOUT, encodeFields, type Fields } from './fwknop-format.ts';
@@ -62,7 +62,7 @@ export function sealFwknop(knock: FwknopKnock, cipher: FwknopCipher, lots: Fwkno
 export function sealFields(fields: Fields, cipher: FwknopCipher, salt: Uint8Array): Buffer {
   const { key, mode, hmac, digest } = cipher;
   const text = Buffer.from(wrap(encodeFields(fields, digest), { mode, key, salt }), 'latin1');
-  const mac = hmac === null ? '' : formatBareBase64(new HmacKey(hmac.digest, hmac.key, text.length).of(text));
+  const mac = hmac === null ? '' : formatBareBase64(hmacOf(hmac.digest, hmac.key, text));
   return Buffer.concat([text.subarray(PREFIX.length), Buffer.from(mac, 'latin1')]);
 }
 

@@ -3,7 +3,6 @@
 import type { KeyObject } from 'node:crypto';
 import { printable } from '../errors.ts';
 import { ctr } from '../crypto/cipher.ts';
-import { equalBytes } from '../crypto/mac.ts';
 import { ed25519PublicKey, verifySshsig } from '../crypto/sshsig.ts';
 import { parseSshPublicKey } from '../crypto/ssh-key.ts';
 import { BODY, PROOF, PROOF_BYTES, signedMessage, type Suite } from './spa-format.ts';
@@ -59,10 +58,10 @@ function sharing(
     hasClock: clock,
     last: null,
     proves: (nonce, content) =>
-      equalBytes(
-        mac.add(nonce, 0, nonce.length).add(content, 0, PROOF).tag(),
-        content.subarray(PROOF, PROOF + PROOF_BYTES[1]),
-      ),
+      mac
+        .add(nonce, 0, nonce.length)
+        .add(content, 0, PROOF)
+        .isTag(content.subarray(PROOF, PROOF + PROOF_BYTES[1])),
     body: (nonce, content) => ctr(encryption, nonce, content.subarray(BODY, PROOF)),
   };
   return [id, known];

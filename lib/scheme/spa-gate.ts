@@ -3,21 +3,19 @@
 // the counter and opening anything come after, in the pipeline.
 
 import { ctr } from '../crypto/cipher.ts';
-import { HmacSieve } from '../crypto/hmac-sieve.ts';
-import { equalBytes, label } from '../crypto/mac.ts';
+import { equalBytes } from '../crypto/mac.ts';
 import { UDP, sourceOf, type PacketView } from '../packet/view.ts';
 import type { MissRemark, Observer } from './remark.ts';
 import type { KnockHistory, Match, RejectReason } from './scheme.ts';
 import { CheckBudget } from './spa-budget.ts';
 import type { KnownClient } from './spa-clients.ts';
 import * as format from './spa-format.ts';
-import { EPOCH_MS, GATEWAY_TAG, hintsAround, MOST_BYTES, type AccessKey } from './spa-keys.ts';
+import { EPOCH_MS, hintsAround, MOST_BYTES, type AccessKey } from './spa-keys.ts';
 
 /** How old a knock may be by the client's clock, and how far ahead. */
 export const PAST_MS = 120_000;
 export const FUTURE_MS = 30_000;
 
-const LABEL = label(GATEWAY_TAG);
 const BAD_TAG: Match = { kind: 'reject', reason: 'bad-tag' };
 const WRONG_LENGTH: MissRemark = { kind: 'missed', reason: 'wrong-length' };
 const WRONG_HINT: MissRemark = { kind: 'missed', reason: 'wrong-hint' };
@@ -53,17 +51,9 @@ export class SpaGate {
   #hints: readonly number[] = [];
   #observer: Observer | null = null;
   #looks = 0;
-  readonly #sieve: HmacSieve;
-  /** What gateway tags cover. */
-  readonly #tagged = Buffer.alloc(LABEL.length + MOST_BYTES);
 
   constructor(parts: GateParts) {
     this.#parts = parts;
-    this.#sieve = new HmacSieve(
-      parts.keys.map(({ macKey }) => macKey),
-      this.#tagged.length,
-    );
-    this.#tagged.set(LABEL);
   }
 
   observe(observer: Observer): void {
@@ -170,13 +160,15 @@ export class SpaGate {
     return this.#looks <= MOST_LOOKS && this.#keyOf(packet) !== undefined ? OTHER_HOUR : WRONG_HINT;
   }
 
-  /** The access key whose gateway tag it has: of everything that a stranger can make us do the dearest. */
   #keyOf({ bytes, payloadStart: start, payloadLength }: PacketView): AccessKey | undefined {
     const said = bytes.subarray(start + format.TAG, start + format.CONTENT);
-    let end = LABEL.length;
-    end += bytes.copy(this.#tagged, end, start + format.NONCE, start + format.TAG);
-    end += bytes.copy(this.#tagged, end, start + format.CONTENT, start + payloadLength);
-    return this.#parts.keys[this.#sieve.find(this.#tagged, end, said)];
+    for (const key of this.#parts.keys) {
+      const { mac } = key;
+      mac.add(bytes, start + format.NONCE, start + format.TAG);
+      mac.add(bytes, start + format.CONTENT, start + payloadLength);
+      if (mac.isTag(said)) return key;
+    }
+    return undefined;
   }
 }
 

@@ -10,16 +10,13 @@ export const EPOCH_MS = 3_600_000;
 /** The longest datagram: no MAC of this scheme covers more. */
 export const MOST_BYTES = 480;
 const ID_BYTES = 8;
-/** What T1 covers before all else. */
-export const GATEWAY_TAG = 'portknock/1 gateway tag';
 
 /** What the gateway's access key becomes: it keeps outsiders out of the parser, and authorises nobody. */
 export interface AccessKey {
   /** AES-256-CTR. */
   readonly encryption: Buffer;
-  /** T1, and the key that it is by. */
+  /** T1. */
   readonly mac: LabelledMac;
-  readonly macKey: Buffer;
   readonly hint: Buffer;
 }
 
@@ -35,11 +32,13 @@ export interface SharedKey {
 /** @throws TypeError, RangeError for anything but 32 bytes */
 export function accessKeyOf(secret: Uint8Array): AccessKey {
   requireKey('access key', secret);
-  const macKey = hkdf(secret, 'portknock/1 outer mac', SPA_KEY_BYTES);
   return {
     encryption: hkdf(secret, 'portknock/1 outer enc', SPA_KEY_BYTES),
-    mac: new LabelledMac(macKey, GATEWAY_TAG, MOST_BYTES),
-    macKey,
+    mac: new LabelledMac(
+      hkdf(secret, 'portknock/1 outer mac', SPA_KEY_BYTES),
+      'portknock/1 gateway tag',
+      MOST_BYTES,
+    ),
     hint: hkdf(secret, 'portknock/1 outer hint', SPA_KEY_BYTES),
   };
 }

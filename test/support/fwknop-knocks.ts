@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { formatBareBase64 } from '../../lib/base64.ts';
-import { HmacKey, type HashName } from '../../lib/crypto/hashes.ts';
+import { hmacOf, type HashName } from '../../lib/crypto/hashes.ts';
 import { fwknop, type FwknopOptions } from '../../lib/scheme/fwknop.ts';
 import { wrap, type EncryptionMode } from '../../lib/scheme/fwknop-cipher.ts';
 import type { FwknopClient } from '../../lib/scheme/fwknop-clients.ts';
@@ -78,7 +78,7 @@ export function withWrongDigest(fields: Partial<Fields> = {}): Buffer {
   const salt = randomBytes(8);
   const plain = encodeFields(fieldsOf(fields), 'sha256').toString('latin1').replace('YWxpY2U', 'YWxpY2E');
   const text = Buffer.from(wrap(Buffer.from(plain), { mode: 'ctr', key: CIPHER.key, salt }));
-  const mac = new HmacKey('sha256', Buffer.from(HMAC_KEY), text.length).of(text);
+  const mac = hmacOf('sha256', Buffer.from(HMAC_KEY), text);
   return Buffer.from(text.toString('latin1', 10) + formatBareBase64(mac));
 }
 
