@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { finished } from '../support/netns.ts';
 import { describeInNamespaces } from './support.ts';
+import { FOLDER, VARIABLE } from '../support/programs.ts';
 
 const NOBODY = 65534;
 const AS_NOBODY = ['--reuid', String(NOBODY), '--regid', String(NOBODY), '--clear-groups'];
@@ -49,6 +50,8 @@ describeInNamespaces('in a user namespace', function () {
         env: {
           ...process.env,
           NODE_V8_COVERAGE: '',
+          // Nor could it make the bundles anew.
+          [VARIABLE]: join(folder, 'checkout', FOLDER),
           HOME: join(folder, 'home'),
           TMPDIR: join(folder, 'home'),
         },

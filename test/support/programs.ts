@@ -10,12 +10,13 @@ import { build } from 'esbuild';
 export type Program = 'portknock' | 'portknockd';
 
 /** Beside node_modules and package.json, which the programs look for. */
-const FOLDER = '.programs';
+export const FOLDER = '.programs';
 /** Set for this process and its children once the bundles are there. */
-const VARIABLE = 'PORTKNOCK_TEST_PROGRAMS';
+export const VARIABLE = 'PORTKNOCK_TEST_PROGRAMS';
 
-/** Mocha calls it before the first test. */
+/** Mocha calls it before the first test. A test that runs mocha in this tree finds the bundles of the run that it is in. */
 export async function mochaGlobalSetup(): Promise<void> {
+  if (process.env[VARIABLE] === resolve(FOLDER)) return;
   await rm(FOLDER, { recursive: true, force: true });
   await build({
     entryPoints: {

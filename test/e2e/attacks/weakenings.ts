@@ -19,8 +19,9 @@ export interface Weakening {
   readonly red: string;
 }
 
-const IPTABLES = 'lib/firewall/iptables-rules.ts';
-const NFTABLES = 'lib/firewall/nftables-rules.ts';
+const IPTABLES = 'lib/firewall/iptables-service.ts';
+const NFTABLES = 'lib/firewall/nftables-service.ts';
+const SETS = 'lib/firewall/nftables-rules.ts';
 const CONNECTIONS = '14-connections.test.ts';
 const FORGED = '14. forged segments after a knock';
 const SECOND = '15. a second connection through one opening';
@@ -62,8 +63,11 @@ export const WEAKENINGS: readonly Weakening[] = [
     },
     edits: [
       {
-        ...{ file: NFTABLES, find: '${SYN} ct state new ${mayBegin(group)} goto now-pending' },
-        put: "${SYN} ct state new ${spends(group)[0] ?? ''} goto now-open",
+        ...{
+          file: NFTABLES,
+          find: "${SYN} ct state new ${mayBegin(group)} goto now-pending`),\n      'goto shut-tcp',",
+        },
+        put: "${SYN} ct state new ${spends(group)[0] ?? ''} goto now-open`),\n      'goto shut-tcp',",
       },
     ],
   },
@@ -76,7 +80,7 @@ export const WEAKENINGS: readonly Weakening[] = [
     },
     edits: [
       { file: IPTABLES, find: '--ctstatus ASSURED ', put: '' },
-      { file: IPTABLES, find: '--tcp-flags RST RST -j ${RESET}', put: '--tcp-flags RST RST -j ACCEPT' },
+      { file: IPTABLES, find: '--tcp-flags RST RST -j ${reset}', put: '--tcp-flags RST RST -j ACCEPT' },
     ],
   },
   {
@@ -88,7 +92,11 @@ export const WEAKENINGS: readonly Weakening[] = [
     },
     edits: [
       { file: NFTABLES, find: 'ct status assured ', put: '' },
-      { file: NFTABLES, find: 'rst == rst goto now-new', put: 'rst == rst accept' },
+      {
+        file: NFTABLES,
+        find: '`tcp flags & rst == rst goto ${reset}`',
+        put: "'tcp flags & rst == rst accept'",
+      },
     ],
   },
   {
@@ -109,7 +117,7 @@ export const WEAKENINGS: readonly Weakening[] = [
     },
     edits: [
       {
-        file: NFTABLES,
+        file: SETS,
         find: 'counts(kind) ? `${type} ${limitOf(1)};` : type',
         put: 'counts(kind) ? type : type',
       },
@@ -157,7 +165,7 @@ export const WEAKENINGS: readonly Weakening[] = [
       tests: CONNECTIONS,
       red: '16. the one connection comes about',
     },
-    edits: [{ file: NFTABLES, find: '      ...repeatedSyns(service, groups),\n', put: '' }],
+    edits: [{ file: NFTABLES, find: '    ...repeatedSyns(service, groups),\n', put: '' }],
   },
   {
     ...{
