@@ -41,7 +41,7 @@ const prefixes = (name: string) =>
     advice: 'as in [203.0.113.0/24]',
   });
 
-/** For whom any scheme is. */
+/** Of every client, whatever its scheme. */
 const limits = {
   from: v.optional(prefixes('from')),
   expires: v.optional(value('expires must be a day, or a day and a time', EXPIRY_ADVICE, parseExpiryText)),

@@ -28,11 +28,11 @@ interface Key {
   readonly hash: string;
 }
 
-/** The settings of ours, and hashes by which no other client may have the keys; `owners` has those of earlier ones. */
+/** The keys in our words, and their hashes; `owners` has the stanzas of earlier ones, which no other may have. */
 export function keysOf(
   stanza: FwknopStanza,
   owners: ReadonlyMap<string, number>,
-): { readonly owners: readonly string[] } & Readonly<Record<string, unknown>> {
+): { readonly hashes: readonly string[] } & Readonly<Record<string, unknown>> {
   const key = keyOf(stanza, 'KEY', MOST_KEY_BYTES);
   if (key === null) throw new Refusal('it has no KEY, and GPG packets are not supported');
   const hmac = keyOf(stanza, 'HMAC_KEY', MOST_HMAC_KEY_BYTES);
@@ -44,7 +44,7 @@ export function keysOf(
   if (earlier !== undefined)
     throw new Refusal(`it has a key of the stanza of line ${earlier} (give each its own)`);
   return {
-    owners: hashes,
+    hashes,
     ...key.values,
     ...(hmac === null ? { hmac: 'none' } : hmac.values),
     ...(digest === null || hmac === null ? {} : { hmac_digest: digest }),

@@ -18,8 +18,6 @@ export interface FwknopImportOptions {
   readonly stateDir?: string;
 }
 
-const USUAL_STATE = '/var/lib/portknock';
-
 /**
  * Reads an access.conf as a configuration of ours. The text holds the keys.
  *
@@ -36,7 +34,7 @@ export async function importFwknop(path: string, options: FwknopImportOptions = 
   const written = importYaml({
     ...{ program: 'fwknopd', file: path, notes, services, clients },
     place: daemon.place,
-    stateDir: options.stateDir ?? USUAL_STATE,
+    stateDir: options.stateDir,
   });
   return { text: written.text, notes: [...notesOf(beside, daemon.notes), ...notesOf(path, notes)] };
 

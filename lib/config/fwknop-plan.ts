@@ -58,7 +58,7 @@ class Planner {
   readonly services = new Map<string, Service>();
   readonly clients = new Map<string, PlanEntry>();
   readonly notes: PlanNote[];
-  /** Lines of the stanzas whose the keys are. */
+  /** Lines of the stanzas whose keys have these hashes. */
   readonly #owners = new Map<string, number>();
 
   constructor(notes: readonly PlanNote[]) {
@@ -82,10 +82,10 @@ class Planner {
       const advice = name === 'FORWARD_ALL' ? 'it opens everything' : 'write a service with open: and close:';
       throw new Refusal(`${name} is not carried over (${advice})`, found.line);
     }
-    const { owners, ...keys } = keysOf(stanza, this.#owners);
+    const { hashes, ...keys } = keysOf(stanza, this.#owners);
     const limits = limitsOf(stanza);
     const services = this.#services(stanza);
-    for (const owner of owners) this.#owners.set(owner, line);
+    for (const hash of hashes) this.#owners.set(hash, line);
     const user = values.get('REQUIRE_USERNAME');
     const name = clientName(user?.value ?? 'fwknop', this.clients);
     this.clients.set(name, { line, values: { scheme: 'fwknop', ...keys, ...limits, services } });
@@ -159,15 +159,19 @@ function entryOf({ line, port: { port, protocol }, to, seconds }: Service): Plan
 function limitsOf({ values }: FwknopStanza): Record<string, unknown> {
   const source = values.get('SOURCE');
   const from = listOf(source).filter((text) => text.toUpperCase() !== 'ANY');
+  // Nothing would mean anywhere.
+  if (listOf(source).length === 0) throw new Refusal('SOURCE is empty', source?.line);
   const odd = from.find((text) => parsePrefix(text) === null);
   if (odd !== undefined) throw new Refusal(`SOURCE: ${printable(odd, 60)} is no address`, source?.line);
   const isAnywhere = from.length < listOf(source).length;
   const expires = expiryOf(values.get('ACCESS_EXPIRE'), values.get('ACCESS_EXPIRE_EPOCH'));
-  const named = values.get('REQUIRE_SOURCE_ADDRESS') ?? values.get('REQUIRE_SOURCE');
+  const isNamed = ['REQUIRE_SOURCE_ADDRESS', 'REQUIRE_SOURCE'].some((name) =>
+    isYes(values.get(name)?.value ?? ''),
+  );
   return {
-    ...(isAnywhere || from.length === 0 ? {} : { from }),
+    ...(isAnywhere ? {} : { from }),
     ...(expires === null ? {} : { expires }),
-    ...(named !== undefined && isYes(named.value) ? { require_address: true } : {}),
+    ...(isNamed ? { require_address: true } : {}),
   };
 }
 

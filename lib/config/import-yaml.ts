@@ -5,6 +5,8 @@ import { Document } from 'yaml';
 import { printable } from '../errors.ts';
 import type { ConfigProblem } from './problems.ts';
 
+const USUAL_STATE = '/var/lib/portknock';
+
 /** Something that is not as it was. */
 export interface PlanNote {
   readonly line: number;
@@ -45,7 +47,8 @@ export interface ImportPlan {
   readonly notes: readonly PlanNote[];
   /** Where knocks arrive: `interface`, `socket`, `knock_port`. */
   readonly place: PlanEntry;
-  readonly stateDir: string;
+  /** The usual one unless said. */
+  readonly stateDir?: string | undefined;
   readonly services: ReadonlyMap<string, PlanEntry>;
   readonly clients: ReadonlyMap<string, PlanEntry>;
 }
@@ -64,7 +67,7 @@ export function importYaml({ program, file, notes, place, ...plan }: ImportPlan)
     ['# Where knocks arrive (any: all interfaces).'],
     ...Object.entries(place.values).map(([name, value]) => [entry(name, value), place.line] as const),
     ['# Which knocks were used, and what is open.'],
-    [entry('state_dir', plan.stateDir)],
+    [entry('state_dir', plan.stateDir ?? USUAL_STATE)],
     ['# Or nftables.'],
     ['firewall: iptables'],
     [

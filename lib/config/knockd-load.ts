@@ -21,7 +21,6 @@ export interface KnockdOptions {
   readonly allowShell?: boolean;
 }
 
-const USUAL_STATE = '/var/lib/portknock';
 const USUAL_INTERFACE = 'eth0';
 
 /** Reads a knockd.conf as a configuration of ours. @throws ConfigError when the file is none that knockd would take */
@@ -76,7 +75,7 @@ function textOf(
   return knockdYaml(plan, {
     file: path,
     interface: { line: file.interface?.line ?? 1, value: device },
-    stateDir: options.stateDir ?? USUAL_STATE,
+    stateDir: options.stateDir,
   });
 }
 

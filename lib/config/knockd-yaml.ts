@@ -7,7 +7,7 @@ export interface KnockdYamlOptions {
   /** The file that the plan is of, for the comment. */
   readonly file: string;
   readonly interface: { readonly line: number; readonly value: string };
-  readonly stateDir: string;
+  readonly stateDir: string | undefined;
 }
 
 /** Writes the configuration of a plan. */

@@ -80,12 +80,9 @@ export class LabelledMac {
     return Buffer.from(this.#compute());
   }
 
-  /** Whether `said` is that tag, or the first half of it (RFC 2104, section 5). */
-  isTag(said: Uint8Array): boolean {
-    const tag = this.#compute();
-    return said.length === HASH_BYTES / 2
-      ? equalBytes(tag.subarray(0, said.length), said)
-      : equalBytes(tag, said);
+  /** Whether `said` is the first `tagBytes` of that tag: all of it, or what a format leaves of it (RFC 2104, section 5). */
+  isTag(said: Uint8Array, tagBytes: 16 | 32): boolean {
+    return equalBytes(this.#compute().subarray(0, tagBytes), said);
   }
 
   #compute(): Buffer {

@@ -61,7 +61,7 @@ function sharing(
       mac
         .add(nonce, 0, nonce.length)
         .add(content, 0, PROOF)
-        .isTag(content.subarray(PROOF, PROOF + PROOF_BYTES[1])),
+        .isTag(content.subarray(PROOF, PROOF + PROOF_BYTES[1]), PROOF_BYTES[1]),
     body: (nonce, content) => ctr(encryption, nonce, content.subarray(BODY, PROOF)),
   };
   return [id, known];

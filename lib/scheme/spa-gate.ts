@@ -166,7 +166,7 @@ export class SpaGate {
       const { mac } = key;
       mac.add(bytes, start + format.NONCE, start + format.TAG);
       mac.add(bytes, start + format.CONTENT, start + payloadLength);
-      if (mac.isTag(said)) return key;
+      if (mac.isTag(said, format.TAG_BYTES)) return key;
     }
     return undefined;
   }

@@ -98,7 +98,12 @@ describe('an imported access.conf', () => {
       'from where, until when, for whom',
       stanza(
         ...['SOURCE 192.168.0.0/16, 10.1.2.3', 'OPEN_PORTS tcp/22', `KEY_BASE64 ${HMAC.slice(0, 40)}`],
-        ...['HMAC_KEY a secret of his own', 'REQUIRE_USERNAME bob smith', 'REQUIRE_SOURCE_ADDRESS Y'],
+        ...[
+          'HMAC_KEY a secret of his own',
+          'REQUIRE_USERNAME bob smith',
+          'REQUIRE_SOURCE_ADDRESS N',
+          'REQUIRE_SOURCE Y',
+        ],
         'ACCESS_EXPIRE 1/31/2031',
       ),
       SSH,
@@ -154,6 +159,8 @@ describe('an imported access.conf', () => {
     ['with no port left', stanza('RESTRICT_PORTS tcp/22'), /^2 refused: .*leaves no port/u],
     ['for an odd port', stanza('OPEN_PORTS tcp/22,icmp/1'), /^5 refused: .*icmp\/1 is no port/u],
     ['for an odd source', stanza().replace('ANY', 'gw.example'), /SOURCE: gw\.example is no address/u],
+    ['from nowhere', stanza().replace('ANY', ''), /^1 refused: .*SOURCE is empty$/u],
+    ['from nowhere, with a comma', stanza().replace('ANY', ' , ;'), /^1 refused: .*SOURCE is empty$/u],
     ['without a key', 'SOURCE ANY\nOPEN_PORTS tcp/22\nGPG_DECRYPT_ID 1', /^1 refused: .*no KEY, and GPG/u],
     ['never set up', stanza('KEY_BASE64 __CHANGEME__'), /^5 refused: .*KEY_BASE64 was never set/u],
     ['with a key that is none', stanza('KEY_BASE64 a secret?'), /^5 refused: .*KEY_BASE64 is not base64/u],

@@ -108,7 +108,7 @@ describe('LabelledMac', () => {
           const whole = Buffer.concat([label(text), ...message]);
           assert.deepEqual(mac.tag(), hmac('sha256', secret, whole));
           for (const part of message) mac.add(Buffer.from(part), 0, part.length);
-          assert.ok(mac.isTag(hmac('sha256', secret, whole)));
+          assert.ok(mac.isTag(hmac('sha256', secret, whole), 32));
           assert.deepEqual(forgeHmac('sha256', secret, whole), hmac('sha256', secret, whole));
         }
       }),
@@ -123,22 +123,25 @@ describe('LabelledMac', () => {
     assert.deepEqual(first, copy);
   });
 
-  it('knows its tag, and the first half of it, and nothing else', () => {
+  it('knows its tag, and the first half of it where that is asked for, and nothing else', () => {
     const mac = new LabelledMac(Buffer.alloc(32, 1), text, MOST);
     const message = ascii('message');
     const tag = mac.add(message, 0, message.length).tag();
-    const knows = (said: Buffer): boolean => mac.add(message, 0, message.length).isTag(said);
-    assert.deepEqual([knows(tag), knows(tag.subarray(0, 16))], [true, true]);
-    for (const length of [0, 1, 8, 15, 17, 31])
-      assert.equal(knows(tag.subarray(0, length)), false, `${length}`);
-    assert.deepEqual([knows(tag.subarray(16)), knows(Buffer.concat([tag, tag]))], [false, false]);
+    const knows = (said: Buffer, tagBytes: 16 | 32): boolean =>
+      mac.add(message, 0, message.length).isTag(said, tagBytes);
+    assert.deepEqual([knows(tag, 32), knows(tag.subarray(0, 16), 16)], [true, true]);
+    for (const length of [0, 1, 8, 15, 16, 17, 31])
+      assert.equal(knows(tag.subarray(0, length), 32), false, `${length} of 32`);
+    for (const length of [0, 1, 15, 17, 31, 32])
+      assert.equal(knows(tag.subarray(0, length), 16), false, `${length} of 16`);
+    assert.deepEqual([knows(tag.subarray(16), 16), knows(Buffer.concat([tag, tag]), 32)], [false, false]);
     for (let bit = 0; bit < 8 * tag.length; bit += 1) {
       const other = Buffer.from(tag);
       other[bit >> 3] = (other[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-      assert.equal(knows(other), false);
-      if (bit < 128) assert.equal(knows(other.subarray(0, 16)), false);
+      assert.equal(knows(other, 32), false);
+      if (bit < 128) assert.equal(knows(other.subarray(0, 16), 16), false);
     }
-    assert.equal(mac.add(message, 0, 6).isTag(tag), false);
+    assert.equal(mac.add(message, 0, 6).isTag(tag, 32), false);
   });
 
   it('takes as much as it was told, and refuses more instead of leaving it out', () => {
