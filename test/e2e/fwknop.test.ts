@@ -13,9 +13,8 @@ import { HASH_NAMES, type HashName } from '../../lib/crypto/hashes.ts';
 import { formatProfile, type FwknopProfile } from '../../lib/knocker/profile.ts';
 import { ENCRYPTION_MODES, type EncryptionMode } from '../../lib/scheme/fwknop-cipher.ts';
 import { startAgent, type Agent } from '../support/agent.ts';
-import { Gateway, Site } from '../support/gateway.ts';
-import { joinInner, type Inner } from '../support/inner.ts';
 import { createWorld, type World } from '../support/netns.ts';
+import { FwknopStage } from './fwknop-stage.ts';
 import { describeInNamespaces, pause } from './support.ts';
 
 const isSlow = process.env.PORTKNOCK_SLOW === '1';
@@ -24,27 +23,19 @@ const HMAC_KEY = Buffer.alloc(64, "the phone's other");
 const OTHER = Buffer.alloc(32, 'the tablet');
 const OTHER_HMAC = Buffer.alloc(32, "the tablet's other");
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
+const PHONE = ['--key-base64-rijndael', base64(KEY), '--key-base64-hmac', base64(HMAC_KEY)];
 
 for (const backend of ['nft', 'nftables'] as const) {
   describeInNamespaces(`the real fwknop client (${backend})`, function () {
     this.timeout(60_000);
-    let world: World;
-    let inside: Agent;
-    let outside: Agent;
-    let site: Site;
-    let gateway: Gateway;
-    let home: string;
+    let stage: FwknopStage;
 
     before(async () => {
-      world = await createWorld();
-      home = await mkdtemp(join(tmpdir(), 'portknock-fwknop-'));
-      [inside, outside] = await Promise.all([startAgent(world.gateway), startAgent(world.outside)]);
-      await inside.echo({ port: 22 });
       const keys = (key: Buffer, hmac: Buffer): string =>
         `scheme: fwknop, key_base64: ${base64(key)}, hmac_key_base64: ${base64(hmac)}`;
-      site = await Site.create(
-        world,
+      stage = await FwknopStage.open(({ device }) =>
         [
+          ...[`interface: ${device}`, 'state_dir: state'],
           ...(backend === 'nftables'
             ? ['firewall: nftables']
             : [`firewall: iptables`, `firewall_backend: nft`]),
@@ -56,45 +47,28 @@ for (const backend of ['nft', 'nftables'] as const) {
           '',
         ].join('\n'),
       );
-      gateway = await Gateway.start(world, site);
     });
 
-    after(async () => {
-      await gateway.end('SIGKILL');
-      await site.remove();
-      await Promise.all([inside.stop(), outside.stop()]);
-      await world.destroy();
-      await rm(home, { recursive: true });
-    });
+    after(() => stage.close());
 
-    /** Runs the client as its user would; its packet stays in the file. */
-    async function fwknop(more: readonly string[] = [], [key, hmac] = [KEY, HMAC_KEY]): Promise<void> {
-      await world.outside.must('env', [
-        ...[`HOME=${home}`, 'fwknop', '--no-rc-file', '--no-save-args', '-A', 'tcp/22'],
-        ...['-a', world.client[4], '-D', world.address[4], '-B', join(home, 'packet')],
-        ...['--key-base64-rijndael', base64(key), '--use-hmac', '--key-base64-hmac', base64(hmac)],
+    const packet = (): string => join(stage.site.folder, 'packet');
+    /** Its packet stays in the file. */
+    const fwknop = (more: readonly string[] = [], [key, hmac] = [KEY, HMAC_KEY]): Promise<void> =>
+      stage.fwknop(
+        ...['-B', packet(), '--key-base64-rijndael', base64(key), '--key-base64-hmac', base64(hmac)],
         ...more,
-      ]);
-    }
-
-    const connect = async (source = world.client[4]): Promise<string> =>
-      (await outside.connect({ host: world.address[4], port: 22, source })).outcome;
-    const grants = (): number => gateway.of('grant').length;
-    /** The reason of the next refusal, with what it says besides. */
-    const refusal = async (act: () => Promise<void>): Promise<string> => {
-      const count = gateway.of('reject').length + 1;
-      await act();
-      const { reason, client = '-', detail = '-' } = await gateway.wait('reject', { count });
-      return [reason, client, detail].join(' ');
-    };
+      );
+    const connect = (source?: string): Promise<string> => stage.connect(source);
+    const grants = (): number => stage.gateway.of('grant').length;
+    const refusal = (act: () => Promise<void>): Promise<string> => stage.refusal(act);
 
     it('opens for one connection, from its own address, as it is told', async () => {
       assert.equal(await connect(), 'refused');
       const count = grants() + 1;
       await fwknop();
-      const grant = await gateway.wait('grant', { count });
-      assert.deepEqual([grant.client, grant.service, grant.source], ['phone', 'ssh', world.client[4]]);
-      assert.equal(await connect(world.stranger[4]), 'refused');
+      const grant = await stage.gateway.wait('grant', { count });
+      assert.deepEqual([grant.client, grant.service, grant.source], ['phone', 'ssh', stage.world.client[4]]);
+      assert.equal(await connect(stage.world.stranger[4]), 'refused');
       assert.equal(await connect(), 'talks');
       assert.equal(await connect(), 'refused');
     });
@@ -102,14 +76,14 @@ for (const backend of ['nft', 'nftables'] as const) {
     it('opens with other keys, another HMAC and another mode, from the same address', async () => {
       const count = grants() + 1;
       await fwknop(['--hmac-digest-type', 'sha512', '-M', 'ctr', '-s'], [OTHER, OTHER_HMAC]);
-      assert.equal((await gateway.wait('grant', { count })).client, 'tablet');
+      assert.equal((await stage.gateway.wait('grant', { count })).client, 'tablet');
       assert.equal(await connect(), 'talks');
     });
 
     it('opens for as long as it asks', async () => {
       const count = grants() + 1;
       await fwknop(['-f', '5']);
-      const { open_until: until, time } = await gateway.wait('grant', { count });
+      const { open_until: until, time } = await stage.gateway.wait('grant', { count });
       const ms = Date.parse(String(until)) - Date.parse(time);
       assert.ok(ms > 3500 && ms <= 5000, `${ms} ms`);
       assert.equal(await connect(), 'talks');
@@ -118,14 +92,14 @@ for (const backend of ['nft', 'nftables'] as const) {
     it('opens nothing with the packet of a knock that was used', async () => {
       const before = grants();
       await fwknop();
-      await gateway.wait('grant', { count: before + 1 });
-      const { stdout } = await world.outside.run('base64', ['-w0', join(home, 'packet')]);
+      await stage.gateway.wait('grant', { count: before + 1 });
+      const { stdout } = await stage.world.outside.run('base64', ['-w0', packet()]);
       const text = Buffer.from(stdout, 'base64').toString('latin1').trimEnd();
       assert.equal(await connect(), 'talks');
-      const packets = [{ host: world.address[4], port: 62_201, payload: base64(Buffer.from(text)) }];
+      const packets = [{ host: stage.world.address[4], port: 62_201, payload: base64(Buffer.from(text)) }];
       assert.equal(
         await refusal(async () => {
-          await outside.datagrams({ packets, source: world.client[4] });
+          await stage.outside.datagrams({ packets, source: stage.world.client[4] });
         }),
         'replayed phone -',
       );
@@ -136,8 +110,8 @@ for (const backend of ['nft', 'nftables'] as const) {
     it('is told apart when it asks for what it may not have', async () => {
       assert.equal(await refusal(() => fwknop(['-A', 'tcp/23'])), 'port-refused phone tcp/23');
       assert.equal(
-        await refusal(() => fwknop(['-a', world.stranger[4]])),
-        `source-mismatch phone ${world.stranger[4]}`,
+        await refusal(() => fwknop(['-a', stage.world.stranger[4]])),
+        `source-mismatch phone ${stage.world.stranger[4]}`,
       );
       assert.equal(await refusal(() => fwknop(['-C', '/bin/true'])), 'command-refused phone -');
       assert.equal(await refusal(() => fwknop(['-M', 'cfb'])), 'decrypt-failed phone -');
@@ -151,65 +125,31 @@ describeInNamespaces(
   'the real fwknop client at a gateway with a socket, before a host behind it',
   function () {
     this.timeout(60_000);
-    let world: World;
-    let inner: Inner;
-    let inside: Agent;
-    let outside: Agent;
-    let site: Site;
-    let gateway: Gateway;
+    const inner = '10.78.0.5';
+    let stage: FwknopStage;
 
     before(async () => {
-      world = await createWorld();
-      inner = await joinInner(world);
-      [inside, outside] = await Promise.all([startAgent(inner.space), startAgent(world.outside)]);
-      await inside.echo({ port: 22 });
-      site = await Site.create(world, '');
       const keys = `key_base64: ${base64(KEY)}, hmac_key_base64: ${base64(HMAC_KEY)}`;
-      await site.write(
-        [
-          ...['socket: 62201', 'state_dir: state', 'firewall: nftables'],
-          `services: { nas: { port: 2222, to: ${inner.address[4]}:22 } }`,
-          `clients: { phone: { scheme: fwknop, ${keys}, nat: true, services: [nas] } }\n`,
-        ].join('\n'),
-      );
-      gateway = await Gateway.start(world, site);
+      const config = [
+        ...['socket: 62201', 'state_dir: state', 'firewall: nftables'],
+        `services: { nas: { port: 2222, to: ${inner}:22 } }`,
+        `clients: { phone: { scheme: fwknop, ${keys}, nat: true, services: [nas] } }\n`,
+      ];
+      stage = await FwknopStage.open(() => config.join('\n'), { behind: true });
     });
 
-    after(async () => {
-      await gateway.end('SIGKILL');
-      await site.remove();
-      await Promise.all([inside.stop(), outside.stop()]);
-      await inner.destroy();
-      await world.destroy();
-    });
+    after(() => stage.close());
 
-    const fwknop = (target: string): Promise<string> =>
-      world.outside.must('env', [
-        ...[
-          `HOME=${site.folder}`,
-          'fwknop',
-          '--no-rc-file',
-          '--no-save-args',
-          '-A',
-          'tcp/2222',
-          '-N',
-          target,
-        ],
-        ...['-a', world.client[4], '-D', world.address[4], '--use-hmac'],
-        ...['--key-base64-rijndael', base64(KEY), '--key-base64-hmac', base64(HMAC_KEY)],
-      ]);
-    const connect = async (): Promise<string> =>
-      (await outside.connect({ host: world.address[4], port: 2222, source: world.client[4] })).outcome;
+    const fwknop = (target: string): Promise<void> => stage.fwknop('-A', 'tcp/2222', '-N', target, ...PHONE);
+    const connect = (): Promise<string> => stage.connect(stage.world.client[4], 2222);
 
     it('is let through to just where the service is, by a NAT message', async () => {
       assert.equal(await connect(), 'refused');
-      await fwknop(`${inner.address[4]}:22`);
-      assert.equal((await gateway.wait('grant')).client, 'phone');
+      await fwknop(`${inner}:22`);
+      assert.equal((await stage.gateway.wait('grant')).client, 'phone');
       assert.equal(await connect(), 'talks');
       assert.equal(await connect(), 'refused');
-      await fwknop(`${inner.address[4]}:23`);
-      const { reason, detail } = await gateway.wait('reject');
-      assert.deepEqual([reason, detail], ['nat-refused', `${inner.address[4]}:23`]);
+      assert.equal(await stage.refusal(() => fwknop(`${inner}:23`)), `nat-refused phone ${inner}:23`);
       assert.equal(await connect(), 'refused');
     });
   },
@@ -217,96 +157,66 @@ describeInNamespaces(
 
 describeInNamespaces('the real fwknop client at what its access.conf became', function () {
   this.timeout(60_000);
-  let world: World;
-  let inside: Agent;
-  let outside: Agent;
-  let site: Site;
-  let gateway: Gateway;
+  let stage: FwknopStage;
 
   before(async () => {
-    world = await createWorld();
-    [inside, outside] = await Promise.all([startAgent(world.gateway), startAgent(world.outside)]);
-    await inside.echo({ port: 22 });
-    site = await Site.create(world, '');
-    const access = join(site.folder, 'access.conf');
-    const stanzas = [
-      ...[
-        `SOURCE ${world.client[4]}`,
-        'OPEN_PORTS tcp/22',
-        'REQUIRE_SOURCE_ADDRESS Y',
-        'REQUIRE_USERNAME phone',
-      ],
-      ...[`KEY_BASE64 ${base64(KEY)}`, `HMAC_KEY_BASE64 ${base64(HMAC_KEY)}`, 'FW_ACCESS_TIMEOUT 20'],
-      ...['SOURCE ANY', 'OPEN_PORTS tcp/22', 'KEY a passphrase with blanks', 'HMAC_KEY another one'],
-      ...['ENCRYPTION_MODE ofb', 'HMAC_DIGEST_TYPE sha3_256', 'REQUIRE_USERNAME tablet'],
-    ];
-    await writeFile(access, stanzas.join('\n'), { mode: 0o600 });
-    const { text } = await importFwknop(access, { interface: world.device, stateDir: 'state' });
-    // There are no rules in this namespace that close the port.
-    await site.write(text.replace('protect: false', 'protect: true'));
-    gateway = await Gateway.start(world, site);
+    stage = await FwknopStage.open(async ({ client, device }, { folder }) => {
+      const access = join(folder, 'access.conf');
+      const stanzas = [
+        ...[`SOURCE ${client[4]}`, 'OPEN_PORTS tcp/22', 'REQUIRE_SOURCE_ADDRESS Y', 'REQUIRE_USERNAME phone'],
+        ...[`KEY_BASE64 ${base64(KEY)}`, `HMAC_KEY_BASE64 ${base64(HMAC_KEY)}`, 'FW_ACCESS_TIMEOUT 20'],
+        ...['SOURCE ANY', 'OPEN_PORTS tcp/22', 'KEY a passphrase with blanks', 'HMAC_KEY another one'],
+        ...['ENCRYPTION_MODE ofb', 'HMAC_DIGEST_TYPE sha3_256', 'REQUIRE_USERNAME tablet'],
+      ];
+      await writeFile(access, stanzas.join('\n'), { mode: 0o600 });
+      const { text } = await importFwknop(access, { interface: device, stateDir: 'state' });
+      // There are no rules in this namespace that close the port.
+      return text.replace('protect: false', 'protect: true');
+    });
   });
 
-  after(async () => {
-    await gateway.end('SIGKILL');
-    await site.remove();
-    await Promise.all([inside.stop(), outside.stop()]);
-    await world.destroy();
-  });
+  after(() => stage.close());
 
-  /** Runs the client as its user would. */
-  const fwknop = (...more: readonly string[]): Promise<string> =>
-    world.outside.must('env', [
-      ...[`HOME=${site.folder}`, 'fwknop', '--no-rc-file', '--no-save-args', '-A', 'tcp/22'],
-      ...['-D', world.address[4], '--use-hmac', ...more],
-    ]);
-  const PHONE = ['--key-base64-rijndael', base64(KEY), '--key-base64-hmac', base64(HMAC_KEY)];
   const TABLET = [
     ...['--key-rijndael', 'a passphrase with blanks', '--key-hmac', 'another one'],
     ...['-M', 'ofb', '--hmac-digest-type', 'sha3_256'],
   ];
-  const connect = async (source = world.client[4]): Promise<string> =>
-    (await outside.connect({ host: world.address[4], port: 22, source })).outcome;
 
   for (const [client, keys] of [
     ['phone', PHONE],
     ['tablet', TABLET],
   ] as const) {
     it(`opens for its keys (${client})`, async () => {
-      assert.equal(await connect(), 'refused');
-      const count = gateway.of('grant').length + 1;
-      await fwknop('-a', world.client[4], ...keys);
-      const grant = await gateway.wait('grant', { count });
-      assert.deepEqual([grant.client, grant.service, grant.source], [client, 'ssh', world.client[4]]);
+      assert.equal(await stage.connect(), 'refused');
+      const count = stage.gateway.of('grant').length + 1;
+      await stage.fwknop(...keys);
+      const grant = await stage.gateway.wait('grant', { count });
+      assert.deepEqual([grant.client, grant.service, grant.source], [client, 'ssh', stage.world.client[4]]);
       const ms = Date.parse(String(grant.open_until)) - Date.parse(grant.time);
       assert.ok(ms > 18_000 && ms <= 20_000, `${ms} ms`);
-      assert.equal(await connect(), 'talks');
+      assert.equal(await stage.connect(), 'talks');
     });
   }
 
   it('keeps to its limits: an address must be named, and be that of its source', async () => {
-    const refusal = async (act: () => Promise<unknown>): Promise<string> => {
-      const count = gateway.of('reject').length + 1;
-      await act();
-      const { reason, client } = await gateway.wait('reject', { count });
-      return `${String(reason)} ${String(client)}`;
-    };
-    assert.equal(await refusal(() => fwknop('-s', ...PHONE)), 'source-mismatch phone');
-    const elsewhere = ['-a', world.stranger[4]];
-    assert.equal(await refusal(() => fwknop(...elsewhere, ...TABLET)), 'source-mismatch tablet');
-    const payload = base64(await packetOf(...elsewhere, ...PHONE));
+    const { world, outside } = stage;
+    const stranger = world.stranger[4];
+    const elsewhere = ['-a', stranger];
+    assert.equal(
+      await stage.refusal(() => stage.fwknop('-a', '0.0.0.0', ...PHONE)),
+      'source-mismatch phone 0.0.0.0',
+    );
+    const named = await stage.refusal(() => stage.fwknop(...elsewhere, ...TABLET));
+    assert.equal(named, `source-mismatch tablet ${stranger}`);
+    const file = join(stage.site.folder, 'packet');
+    // Without sending it.
+    await stage.fwknop('-T', '-B', file, ...elsewhere, ...PHONE);
+    const payload = base64(Buffer.from((await readFile(file, 'latin1')).trimEnd(), 'latin1'));
     const packets = [{ host: world.address[4], port: 62_201, payload }];
-    const fromElsewhere = () => outside.datagrams({ packets, source: world.stranger[4] });
-    assert.equal(await refusal(fromElsewhere), 'source-refused phone');
-    assert.equal(await connect(world.stranger[4]), 'refused');
+    const sent = await stage.refusal(() => outside.datagrams({ packets, source: stranger }));
+    assert.equal(sent, 'source-refused phone -');
+    assert.equal(await stage.connect(stranger), 'refused');
   });
-
-  /** The packet, without sending it. */
-  async function packetOf(...more: readonly string[]): Promise<Buffer> {
-    const file = join(site.folder, 'packet');
-    await fwknop('-T', '-B', file, ...more);
-    return Buffer.from((await readFile(file, 'latin1')).trimEnd(), 'latin1');
-  }
 });
 
 /** A stanza of fwknopd with keys of its own, and the knocks that are sent to it. */
