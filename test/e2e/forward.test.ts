@@ -32,6 +32,11 @@ for (const which of ['iptables-legacy', 'iptables-nft', 'nftables'] as const) {
     let outside: Agent;
     let gateway: Agent;
 
+    const wayIn = (family: 4 | 6): readonly string[] => [
+      family === 4 ? '10.78.0.0/24' : 'fd78::/64',
+      'via',
+      world.address[family],
+    ];
     const options =
       which === 'nftables' ? {} : ({ backend: which === 'iptables-nft' ? 'nft' : 'legacy' } as const);
     const iptables = which === 'nftables' ? 'iptables-nft' : which;
@@ -111,6 +116,13 @@ for (const which of ['iptables-legacy', 'iptables-nft', 'nftables'] as const) {
           assert.equal(await connect(22), 'refused', 'the inner port, here');
           await driver.open(grant(ssh, world.client[family]));
           assert.equal(await connect(2200), 'talks', 'a service of this host');
+          await world.outside.must('ip', [`-${family}`, 'route', 'replace', ...wayIn(family)]);
+          const passing = { host: inner.address[family], source: world.client[family], port: 2222 };
+          assert.equal(
+            (await outside.connect(passing)).outcome,
+            'refused',
+            'to another host, by way of this one',
+          );
           assert.equal(await connect(), 'talks');
         });
 
@@ -210,6 +222,25 @@ for (const which of ['iptables-legacy', 'iptables-nft', 'nftables'] as const) {
           await driver.setup(ALL);
           await driver.open(grant(nas, world.client[family]));
           assert.equal(await connect(), 'talks');
+        });
+
+        it('does not complete, by a grant for where the service is now, what began where it was', async () => {
+          const filter = family === 4 ? iptables : iptables.replace('ip', 'ip6');
+          const answers = ['OUTPUT', '-p', 'tcp', '--tcp-flags', 'SYN,ACK', 'SYN,ACK', '-j', 'DROP'];
+          const otherHost = { host: at(22).host.replace(/5$/u, '6'), port: 22 };
+          for (const to of [at(23), otherHost]) {
+            await driver.open(grant(nas, world.client[family]));
+            await inner.space.must(filter, ['-I', ...answers]);
+            const waiting = outside.connect({ host: world.address[family], port: 2222, timeoutMs: 5000 });
+            await pause(300);
+            const moved = { ...nas, to };
+            await driver.setup([moved, ...ALL.slice(1)]);
+            await driver.open(grant(moved, world.client[family]));
+            await inner.space.must(filter, ['-D', ...answers]);
+            assert.equal((await waiting).outcome, 'refused', 'where it was');
+            assert.equal(await connect(), 'talks', 'where it is');
+            await driver.setup(ALL);
+          }
         });
 
         it('keeps the ports of a session shut that the server has reset, also when its service is gone', async () => {
