@@ -103,12 +103,18 @@ const proved = tagged((plain, rng, nonce) => {
   plain[0] = 0x11;
   clientIds[0]?.copy(plain, 12);
   plain.writeUInt16BE(plain.length - 128, 2);
-  if (rng(2) === 0) {
-    const body = plain.subarray(32, 96);
-    body.fill(0);
+  const body = plain.subarray(32, 96);
+  const kind = rng(4);
+  if (kind < 3) body.fill(0);
+  if (kind === 1) {
     body[0] = rng(140);
     body[1] = rng(10);
     for (let at = 8; at < 64; at += 1) body[at] = rng(3) === 0 ? rng(256) : 0;
+  }
+  // Nothing wrong but the service that it names.
+  if (kind === 2) {
+    body[1] = 1;
+    fill(body.subarray(24, 28), rng);
   }
   ctr(shared.encryption, nonce, plain.subarray(32, 96)).copy(plain, 32);
   shared.mac.add(nonce, 0, 16).add(plain, 0, 96).tag().copy(plain, 96);
