@@ -219,6 +219,11 @@ export const WEAKENINGS: readonly Weakening[] = [
         put: 'floor === -1n',
       },
       { file: 'lib/replay/file.ts', find: 'floor !== undefined && counter <= floor', put: 'floor === -1n' },
+      {
+        file: 'lib/listener/pipeline.ts',
+        find: 'floor !== null && counter !== null && counter <= floor',
+        put: 'floor === -1n',
+      },
     ],
   },
   {
