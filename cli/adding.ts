@@ -7,6 +7,7 @@ import { loadConfig, type GatewayConfig, type NewClient } from '../lib/index.ts'
 import { KnockError, printable } from '../lib/knocker.ts';
 import { listOption, UsageError, wordOption } from './args.ts';
 import { askDaemon } from './control-client.ts';
+import { ADD_CLIENT } from './manual/add-client.ts';
 import { reasonOf } from './private-file.ts';
 import { EXIT_DONE, EXIT_FAILED, tell } from './report.ts';
 
@@ -21,6 +22,7 @@ export interface ClientValues {
   readonly carrier?: string;
 }
 
+const { options } = ADD_CLIENT;
 const KINDS = ['key', 'psk', 'one-time', 'sequence'] as const;
 const SSH_PORT = 22;
 
@@ -36,14 +38,14 @@ export async function newClientOf(values: ClientValues): Promise<NewClient> {
   onlyWith(values, kind, 'carrier', ['one-time']);
   if (sequence !== undefined) return { scheme: 'sequence', sequence: listOption('sequence', sequence) };
   if (values['one-time'] === true) {
-    const digest = wordOption('digest', values.digest ?? 'sha256', ['sha256', 'md5']);
+    const digest = wordOption('digest', values.digest ?? 'sha256', options.digest.completes);
     return {
       scheme: 'one-time',
       digest,
-      carrier: wordOption('carrier', values.carrier ?? 'udp', ['udp', 'tcp']),
+      carrier: wordOption('carrier', values.carrier ?? 'udp', options.carrier.completes),
     };
   }
-  const bind = wordOption('bind', values.bind ?? 'observed', ['observed', 'exact', 'prefix']);
+  const bind = wordOption('bind', values.bind ?? 'observed', options.bind.completes);
   if (psk === true) return { scheme: 'spa', psk, bind };
   return { scheme: 'spa', key: await publicKeyLine(key ?? ''), bind };
 }

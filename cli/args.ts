@@ -1,60 +1,47 @@
 // Command lines: options with node:util's parseArgs, --help and --version everywhere, one line for a mistake.
 
 import { readFileSync } from 'node:fs';
-import { parseArgs, type ParseArgsConfig } from 'node:util';
+import { parseArgs } from 'node:util';
 import { parseDuration } from '../lib/knocker.ts';
+import { EVERYWHERE, type Manual } from './manual/manual.ts';
 import { writeOut } from './output.ts';
+import { helpText } from './pages/help.ts';
 
 /** A mistake on the command line: one line, exit 2. */
 export class UsageError extends Error {}
 
-type Options = NonNullable<ParseArgsConfig['options']>;
-
-const EVERYWHERE = {
-  help: { type: 'boolean', short: 'h' },
-  version: { type: 'boolean', short: 'V' },
-} as const;
-
-export interface CommandLine<T extends Options> {
-  /** As typed: `portknock send`. */
-  readonly program: string;
-  readonly help: string;
-  readonly options: T;
-  /** How many words there may be beside the options. */
-  readonly words: readonly [least: number, most: number];
-}
-
-type Config<T extends Options> = {
+type Config<T extends Manual> = {
   args: string[];
-  options: T & typeof EVERYWHERE;
+  options: T['options'] & typeof EVERYWHERE;
   allowPositionals: true;
   strict: true;
 };
 
-type Parsed<T extends Options> = ReturnType<typeof parseArgs<Config<T>>>;
+type Parsed<T extends Manual> = ReturnType<typeof parseArgs<Config<T>>>;
+
+/** The values of a command's options. */
+export type Values<T extends Manual> = Parsed<T>['values'];
 
 /** The options and words; `null` when help or the version was asked for and has been printed. */
-export function readArgs<const T extends Options>(
-  args: readonly string[],
-  line: CommandLine<T>,
-): Parsed<T> | null {
-  const { program, help, options, words } = line;
+export function readArgs<T extends Manual>(args: readonly string[], manual: T): Parsed<T> | null {
+  const { program, operands } = manual;
   const config: Config<T> = {
     args: [...args],
-    options: { ...options, ...EVERYWHERE },
+    options: { ...manual.options, ...EVERYWHERE },
     allowPositionals: true,
     strict: true,
   };
   const parsed = attempt(program, () => parseArgs(config));
   const wanted: { readonly help?: unknown; readonly version?: unknown } = parsed.values;
   if (wanted.help === true || wanted.version === true) {
-    writeOut(wanted.help === true ? help : `portknock ${version()}\n`);
+    writeOut(wanted.help === true ? helpText(manual) : `portknock ${version()}\n`);
     return null;
   }
-  const [least, most] = words;
   const { positionals } = parsed;
-  if (positionals.length < least) throw new UsageError(`something is missing (see ${program} --help)`);
-  const extra = positionals[most];
+  const needed = operands.filter(({ optional }) => optional !== true);
+  if (positionals.length < needed.length)
+    throw new UsageError(`something is missing (see ${program} --help)`);
+  const extra = positionals[operands.length];
   if (extra !== undefined)
     throw new UsageError(`argument is one too many: '${extra}' (see ${program} --help)`);
   return parsed;

@@ -9,18 +9,7 @@ import { readProfile } from './profile.ts';
 import { tell } from './report.ts';
 import { fileState, type FileState } from './state.ts';
 
-/** Options of every command that knocks. */
-export const KNOCK_OPTIONS = {
-  profile: { type: 'string', short: 'p' },
-  identity: { type: 'string', short: 'i' },
-  'password-fd': { type: 'string' },
-  source: { type: 'string' },
-  timeout: { type: 'string', short: 't', default: '10s' },
-  ipv4: { type: 'boolean', short: '4' },
-  ipv6: { type: 'boolean', short: '6' },
-} as const;
-
-/** Their values. */
+/** The options of every command that knocks, {@link KNOCK}. */
 export interface KnockValues {
   readonly profile?: string;
   readonly identity?: string;

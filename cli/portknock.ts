@@ -7,27 +7,6 @@ import { EXIT_DONE, fail } from './report.ts';
 
 type Run = (args: readonly string[]) => Promise<number>;
 
-const HELP = `usage: portknock COMMAND [options]
-
-On a client
-  send         knock, and with --wait until the port accepts a connection
-  connect      knock and become the connection: ssh's ProxyCommand
-  keygen       make a key pair, or a secret
-  seal         put a profile under a password
-
-On either
-  import       take over a knockd.conf, or a stanza of fwknop's client
-
-On the gateway
-  init         write a new gateway configuration
-  add-client   add a client and write its profile
-  reload       have the running portknockd take its configuration anew
-  check        show how strong the configured knocks are
-  explain      say of a capture what the gateway would have done, and why
-
-Each command explains itself: portknock COMMAND --help
-`;
-
 const COMMANDS: Readonly<Record<string, () => Promise<{ readonly run: Run }>>> = {
   send: () => import('./commands/send.ts'),
   connect: () => import('./commands/connect.ts'),
@@ -39,6 +18,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ readonly run: Run }>>> =
   reload: () => import('./commands/reload.ts'),
   check: () => import('./commands/check.ts'),
   explain: () => import('./commands/explain.ts'),
+  completion: () => import('./commands/completion.ts'),
 };
 
 async function main([name, ...rest]: readonly string[]): Promise<number> {
@@ -46,7 +26,8 @@ async function main([name, ...rest]: readonly string[]): Promise<number> {
   if (load !== undefined) return (await load()).run(rest);
   if (name === undefined) throw new UsageError(`command is missing: ${Object.keys(COMMANDS).join(', ')}`);
   if (!name.startsWith('-')) throw new UsageError(`command is not known: '${name}' (see portknock --help)`);
-  readArgs([name, ...rest], { program: 'portknock', help: HELP, options: {}, words: [0, 0] });
+  const { PORTKNOCK } = await import('./manual/portknock.ts');
+  readArgs([name, ...rest], PORTKNOCK);
   return EXIT_DONE;
 }
 

@@ -3,57 +3,20 @@
 
 import { resolve } from 'node:path';
 import { assemble, formatProblem, loadConfig, loadKnockd, type GatewayConfig } from '../lib/index.ts';
-import { readArgs, UsageError, wordOption } from './args.ts';
+import { readArgs, UsageError, wordOption, type Values } from './args.ts';
 import { knockdOptions } from './knockd.ts';
+import { PORTKNOCKD } from './manual/portknockd.ts';
 import { eventLog, EXIT_DONE, fail, print, tell, type EventLog } from './report.ts';
 import { serve } from './serve.ts';
 
-const HELP = `usage: portknockd [--config F] [options]
-       portknockd --knockd F [-i IF] [options]
-
-Closes the configured services' ports and opens them for whoever knocks.
-Stop it with SIGTERM or SIGINT: the ports stay closed. SIGHUP, or portknock
-reload, makes it take its configuration anew; a wrong one changes nothing.
-
-  -c, --config F   default /etc/portknock/portknockd.yaml
-      --knockd F   a knockd.conf, run as it is; what is stricter is said as a
-                   warning (portknock import lists it)
-  -i, --interface IF  with it: in place of the file's
-      --state DIR     what was used and what is open (/var/lib/portknock)
-      --strict        refuse what knockd takes by mistake
-      --allow-shell   give commands that need a shell one
-      --check      check the configuration and exit
-      --dry-run    listen and report, but leave the firewall alone
-      --teardown   remove every firewall rule of ours and exit: the ports are
-                   then as your other rules have them
-      --log FORMAT text, or json (one object a line on stdout)
-  -h, --help       this text
-  -V, --version    the version
-
-Exit: 0 stopped or done, 1 failed, 2 usage or configuration.
-`;
-
-const OPTIONS = {
-  config: { type: 'string', short: 'c' },
-  knockd: { type: 'string' },
-  interface: { type: 'string', short: 'i' },
-  state: { type: 'string' },
-  strict: { type: 'boolean' },
-  'allow-shell': { type: 'boolean' },
-  check: { type: 'boolean' },
-  'dry-run': { type: 'boolean' },
-  teardown: { type: 'boolean' },
-  log: { type: 'string', default: 'text' },
-} as const;
-
 async function main(args: readonly string[]): Promise<number> {
-  const line = readArgs(args, { program: 'portknockd', help: HELP, options: OPTIONS, words: [0, 0] });
+  const line = readArgs(args, PORTKNOCKD);
   if (line === null) return EXIT_DONE;
   const { check, teardown, 'dry-run': dryRun = false } = line.values;
   if ([check, teardown, dryRun].filter((given) => given === true).length > 1) {
     throw new UsageError('--check, --teardown and --dry-run exclude each other');
   }
-  const format = wordOption('log', line.values.log, ['text', 'json']);
+  const format = wordOption('log', line.values.log, PORTKNOCKD.options.log.completes);
   const { load, named } = sourceOf(line.values);
   const config = await load();
   if (check === true) return reportValid(config);
@@ -63,10 +26,11 @@ async function main(args: readonly string[]): Promise<number> {
   return serve(config, { dryRun, log, format, load, named });
 }
 
-type Values = NonNullable<ReturnType<typeof readArgs<typeof OPTIONS>>>['values'];
-
 /** Where the configuration comes from, at the start and at every reload; `named`: the options that name it. */
-function sourceOf(values: Values): { readonly load: () => Promise<GatewayConfig>; readonly named: string } {
+function sourceOf(values: Values<typeof PORTKNOCKD>): {
+  readonly load: () => Promise<GatewayConfig>;
+  readonly named: string;
+} {
   const { config, knockd } = values;
   if (config !== undefined && knockd !== undefined)
     throw new UsageError('--config and --knockd exclude each other');

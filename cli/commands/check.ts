@@ -2,27 +2,12 @@
 
 import { formatProblem, loadConfig, type ClientConfig } from '../../lib/index.ts';
 import { readArgs } from '../args.ts';
+import { CHECK } from '../manual/check.ts';
 import { EXIT_DONE, print, tell } from '../report.ts';
-
-const HELP = `usage: portknock check [--config F]
-
-Prints how many bits an outsider has to guess for each client, and warns below
-60.
-
-  -c, --config F   default /etc/portknock/portknockd.yaml
-  -h, --help       this text
-  -V, --version    the version
-
-Exit: 0 valid, 2 not.
-`;
-
-const OPTIONS = {
-  config: { type: 'string', short: 'c', default: '/etc/portknock/portknockd.yaml' },
-} as const;
 
 /** Runs the command. */
 export async function run(args: readonly string[]): Promise<number> {
-  const line = readArgs(args, { program: 'portknock check', help: HELP, options: OPTIONS, words: [0, 0] });
+  const line = readArgs(args, CHECK);
   if (line === null) return EXIT_DONE;
   const { clients, warnings } = await loadConfig(line.values.config);
   for (const warning of warnings) tell(formatProblem(warning), 'yellow');

@@ -1,49 +1,12 @@
 // portknock import: files of other programs as ours, with what could not be carried over.
 
 import { readArgs, UsageError } from '../args.ts';
+import { IMPORT } from '../manual/import.ts';
 import { EXIT_DONE } from '../report.ts';
-
-const HELP = `usage: portknock import --knockd FILE [options]
-       portknock import --fwknop FILE --out FILE [options]
-       portknock import --fwknoprc [FILE] --stanza NAME [options]
-
-Writes a configuration of ours for the doors of a knockd.conf or the stanzas of
-fwknopd's access.conf, or a profile for a stanza of fwknop's client, and says on
-stderr, line by line, what is not as it was. Changes nothing else.
-
-      --knockd FILE     usually /etc/knockd.conf
-      --strict          refuse what knockd takes by mistake: port 0, numbers
-                        that are none, trailing commas
-      --allow-shell     give commands that need a shell one
-      --fwknop FILE     usually /etc/fwknop/access.conf
-      --fwknopd FILE    default: fwknopd.conf beside it, if there
-  -i, --interface eth0  in place of the file's
-      --fwknoprc FILE   default ~/.fwknoprc
-      --stanza NAME     which one
-  -o, --out FILE        where to write it (default: what knockd.conf becomes
-                        to standard output, the profile to NAME.knock)
-  -h, --help            this text
-  -V, --version         the version
-
-Exit: 0 written, 1 failed, or written without the doors or stanzas that are said
-to be refused, 2 usage, or a file or stanza that cannot be used.
-`;
-
-const OPTIONS = {
-  knockd: { type: 'string' },
-  interface: { type: 'string', short: 'i' },
-  strict: { type: 'boolean' },
-  'allow-shell': { type: 'boolean' },
-  fwknop: { type: 'string' },
-  fwknopd: { type: 'string' },
-  fwknoprc: { type: 'string' },
-  stanza: { type: 'string' },
-  out: { type: 'string', short: 'o' },
-} as const;
 
 /** Runs the command. */
 export async function run(args: readonly string[]): Promise<number> {
-  const line = readArgs(args, { program: 'portknock import', help: HELP, options: OPTIONS, words: [0, 0] });
+  const line = readArgs(args, IMPORT);
   if (line === null) return EXIT_DONE;
   const { knockd, fwknop, fwknopd, fwknoprc, stanza, out, ...rest } = line.values;
   const isProfile = fwknoprc !== undefined || stanza !== undefined;

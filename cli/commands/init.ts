@@ -3,35 +3,14 @@
 import { resolve } from 'node:path';
 import { createConfig } from '../../lib/index.ts';
 import { readArgs, UsageError } from '../args.ts';
+import { INIT } from '../manual/init.ts';
 import { EXIT_DONE, print, tell } from '../report.ts';
-
-const HELP = `usage: portknock init [--service NAME=PORT]... [options]
-
-Writes a new gateway configuration, its access key and empty replay state, all
-readable by you only. Overwrites nothing.
-
-  -s, --service ssh=22   a service to hide; may be given again (default ssh=22)
-      --dir DIR          where to write portknockd.yaml (default /etc/portknock)
-  -c, --config FILE      or the whole path
-  -i, --interface eth0   where knocks arrive (default: the default route's)
-      --gateway NAME     what clients call this host (default: its host name)
-  -h, --help             this text
-  -V, --version          the version
-`;
 
 const USUAL_CONFIG = '/etc/portknock/portknockd.yaml';
 
-const OPTIONS = {
-  service: { type: 'string', short: 's', multiple: true },
-  dir: { type: 'string' },
-  config: { type: 'string', short: 'c' },
-  interface: { type: 'string', short: 'i' },
-  gateway: { type: 'string' },
-} as const;
-
 /** Runs the command. */
 export async function run(args: readonly string[]): Promise<number> {
-  const line = readArgs(args, { program: 'portknock init', help: HELP, options: OPTIONS, words: [0, 0] });
+  const line = readArgs(args, INIT);
   if (line === null) return EXIT_DONE;
   const { service = ['ssh=22'], dir, config, interface: device, gateway } = line.values;
   if (dir !== undefined && config !== undefined)

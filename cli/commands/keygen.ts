@@ -7,33 +7,12 @@ import { printable } from '../../lib/knocker.ts';
 import { createKeyPair, createSecret } from '../../lib/index.ts';
 import { readArgs, UsageError } from '../args.ts';
 import { usualKeyFile } from '../identity.ts';
+import { KEYGEN } from '../manual/keygen.ts';
 import { EXIT_DONE, print, tell } from '../report.ts';
-
-const HELP = `usage: portknock keygen [--out FILE] [--comment TEXT]
-       portknock keygen --secret [--out FILE]
-
-Makes an Ed25519 key pair in OpenSSH's form for a client, FILE and FILE.pub. The
-private half stays here, readable by you only; ssh-keygen -p -f FILE gives it a
-passphrase. A key that you have for ssh already does as well.
-
-  -o, --out FILE       default ~/.ssh/portknock_ed25519, where send and connect
-                       look for it; nothing is overwritten
-  -C, --comment TEXT   default USER@HOST
-      --secret         a shared secret instead: 32 random bytes in base64, to
-                       FILE, or without --out to standard output
-  -h, --help           this text
-  -V, --version        the version
-`;
-
-const OPTIONS = {
-  out: { type: 'string', short: 'o' },
-  comment: { type: 'string', short: 'C' },
-  secret: { type: 'boolean' },
-} as const;
 
 /** Runs the command. */
 export async function run(args: readonly string[]): Promise<number> {
-  const line = readArgs(args, { program: 'portknock keygen', help: HELP, options: OPTIONS, words: [0, 0] });
+  const line = readArgs(args, KEYGEN);
   if (line === null) return EXIT_DONE;
   const { out, comment, secret: wantsSecret } = line.values;
   if (wantsSecret === true) {

@@ -1,0 +1,30 @@
+// What `portknock` says of itself: its commands, in the order in which they are listed.
+
+import { ADD_CLIENT } from './add-client.ts';
+import { CHECK } from './check.ts';
+import { COMPLETION } from './completion.ts';
+import { CONNECT } from './connect.ts';
+import { EXPLAIN } from './explain.ts';
+import { IMPORT } from './import.ts';
+import { INIT } from './init.ts';
+import { KEYGEN } from './keygen.ts';
+import type { Manual } from './manual.ts';
+import { RELOAD } from './reload.ts';
+import { SEAL } from './seal.ts';
+import { SEND } from './send.ts';
+
+export const PORTKNOCK = {
+  program: 'portknock',
+  summary: 'open a closed port by a knock, and prepare a gateway for it',
+  usage: ['COMMAND [options]'],
+  about: [],
+  commands: [
+    { title: 'On a client', commands: [SEND, CONNECT, KEYGEN, SEAL] },
+    { title: 'On either', commands: [IMPORT, COMPLETION] },
+    { title: 'On the gateway', commands: [INIT, ADD_CLIENT, RELOAD, CHECK, EXPLAIN] },
+  ],
+  operands: [],
+  options: {},
+  notes: ['Each command explains itself: portknock COMMAND --help'],
+  exits: ['done', 'refused or failed', 'usage or configuration'],
+} as const satisfies Manual;

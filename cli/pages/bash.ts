@@ -1,0 +1,5 @@
+// Shell completion; to be filled in.
+import type { Manual } from '../manual/manual.ts';
+export function bashCompletion(programs: readonly Manual[]): string {
+  return programs.map(({ program }) => program).join(' ');
+}
