@@ -1,6 +1,7 @@
 // How the package is built: one flat dist/, ESM and CJS of the library with shared chunks
 // (each error class must exist once per format), ESM only for the programs.
 import { defineConfig, type Options } from 'tsup';
+import { writeManPages } from './cli/pages/write.ts';
 
 const library = { index: 'lib/index.ts', knocker: 'lib/knocker.ts', testing: 'lib/testing.ts' };
 
@@ -23,6 +24,7 @@ export default defineConfig([
       'capture-child': 'lib/capture/child.ts',
     },
     format: ['esm'],
+    onSuccess: () => writeManPages(import.meta.dirname),
   },
   // `treeshake` makes rollup turn the chunks into CommonJS: tsup's own way, sucrase, rewrites `?.` and `#private` too.
   { ...shared, entry: library, format: ['cjs'], treeshake: true },
