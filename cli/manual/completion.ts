@@ -15,7 +15,7 @@ export const COMPLETION = {
     'For yourself, in ~/.bashrc, or in ~/.zshrc after compinit:',
     '  eval "$(portknock completion bash)"\n  eval "$(portknock completion zsh)"',
     'For everybody, as root:',
-    '  cd /usr/share/bash-completion/completions\n  portknock completion bash >portknock\n  ln -s portknock portknockd\n  portknock completion zsh >/usr/local/share/zsh/site-functions/_portknock',
+    '  cd /usr/share/bash-completion/completions\n  portknock completion bash >portknock && ln -s portknock portknockd\n  cd /usr/local/share/zsh/site-functions\n  portknock completion zsh >_portknock',
   ],
   exits: ['printed', null, 'usage'],
   see: ['bash(1)', 'zshcompsys(1)'],

@@ -30,7 +30,6 @@ export const KEYGEN = {
       says: 'a shared secret instead: 32 random bytes in base64, written to FILE, or printed without --out',
     },
   },
-  files: { '~/.ssh/portknock_ed25519': 'the private key' },
   exits: ['made', 'failed, or FILE is there already', 'usage'],
   see: ['ssh-keygen(1)'],
 } as const satisfies Manual;

@@ -78,6 +78,6 @@ export interface Manual {
 
 /** What every command has. */
 export const EVERYWHERE = {
-  help: { type: 'boolean', short: 'h', says: 'this text' },
-  version: { type: 'boolean', short: 'V', says: 'the version' },
+  help: { type: 'boolean', short: 'h', says: 'print this help' },
+  version: { type: 'boolean', short: 'V', says: 'print the version' },
 } as const satisfies Manual['options'];

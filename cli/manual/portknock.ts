@@ -17,7 +17,9 @@ export const PORTKNOCK = {
   program: 'portknock',
   summary: 'open a closed port by a knock, and prepare a gateway for it',
   usage: ['COMMAND [options]'],
-  about: [],
+  about: [
+    'Opens a closed port of a gateway that runs portknockd, for one connection and a short time, by a knock that only the holder of a key can make. The same program makes the keys and prepares the gateway.',
+  ],
   commands: [
     { title: 'On a client', commands: [SEND, CONNECT, KEYGEN, SEAL] },
     { title: 'On either', commands: [IMPORT, COMPLETION] },
@@ -26,5 +28,11 @@ export const PORTKNOCK = {
   operands: [],
   options: {},
   notes: ['Each command explains itself: portknock COMMAND --help'],
+  examples: [
+    'On the gateway, once, and for each client:',
+    '  portknock init --service ssh=22\n  portknock add-client alice --key alice.pub\n  portknockd',
+    'On the client, with the profile that add-client has written:',
+    "  ssh -o ProxyCommand='portknock connect -p alice.knock %h %p' gw.example",
+  ],
   exits: ['done', 'refused or failed', 'usage or configuration'],
 } as const satisfies Manual;

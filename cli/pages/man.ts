@@ -14,6 +14,8 @@ export interface Edition {
   readonly see: readonly string[];
 }
 
+/** Room for the longest name of a command, which then stands beside what is said of it. */
+const LIST = ' 17';
 const PARTS = { 1: 'User Commands', 8: 'System Administration' } as const;
 
 /** The page. */
@@ -25,13 +27,15 @@ export function manPage(manual: Manual, edition: Edition): string {
   const lines = [
     '.\\" Made by the build from what the commands say of themselves.',
     title(program, edition),
+    // Neither words broken at the end of a line nor lines blown up: both spoil names and paths.
+    ...['.nh', '.ad l'],
     ...['.SH NAME', `${roff(program)} \\- ${roff(summary)}`],
     ...['.SH SYNOPSIS', ...synopsis(manual)],
     ...(manual.about.length === 0 ? [] : ['.SH DESCRIPTION', ...paragraphs(manual.about, names)]),
     ...(commands.length === 0 ? [] : ['.SH COMMANDS']),
     ...commands.flatMap(({ title: heading, commands: those }) => [
       `.SS ${roff(heading)}`,
-      ...those.flatMap((each) => entry(bold(wordOf(each)), prose(each.summary, names))),
+      ...those.flatMap((each) => entry(bold(wordOf(each)), prose(each.summary, names), LIST)),
     ]),
     ...below.flatMap(section),
     '.SH OPTIONS',
@@ -66,8 +70,14 @@ function section(manual: Manual): readonly string[] {
     ...synopsis(manual),
     ...paragraphs(about, names),
     ...optionLists(manual, false),
-    ...paragraphs([...notes, ...examples, `Exit: ${exits(manual)}.`], names),
+    ...paragraphs([...notes, ...introduced(examples), `Exit: ${exits(manual)}.`], names),
   ];
+}
+
+/** An example that nothing stands above is taken for a part of what is before it. */
+function introduced(examples: Text): Text {
+  const [first] = examples;
+  return first !== undefined && isVerbatim(first) ? ['For example:', ...examples] : examples;
 }
 
 function synopsis(manual: Manual): readonly string[] {
@@ -77,7 +87,7 @@ function synopsis(manual: Manual): readonly string[] {
 }
 
 function paragraphs(text: Text, names: ReadonlySet<string>): readonly string[] {
-  return text.flatMap((each) => (isVerbatim(each) ? [verbatim(each)] : ['.PP', prose(each, names)]));
+  return text.flatMap((each) => (isVerbatim(each) ? verbatim(each) : ['.PP', prose(each, names)]));
 }
 
 /** The options under their headings; those that every command has are told once in a page. */
@@ -108,27 +118,28 @@ function list(
   of: (manual: Manual) => Readonly<Record<string, string>> | undefined,
   form: (text: string) => string,
 ): readonly string[] {
-  const found = Object.entries(
-    Object.assign({}, ...[...manuals].reverse().map(of)) as Record<string, string>,
-  );
-  if (found.length === 0) return [];
-  return [`.SH ${heading}`, ...found.flatMap(([name, says]) => entry(form(name), prose(says, new Set())))];
+  const found = new Map<string, string>();
+  for (const manual of manuals) {
+    for (const [name, says] of Object.entries(of(manual) ?? {})) if (!found.has(name)) found.set(name, says);
+  }
+  if (found.size === 0) return [];
+  return [
+    `.SH ${heading}`,
+    ...[...found].flatMap(([name, says]) => entry(form(name), prose(says, new Set()))),
+  ];
 }
 
-function entry(tag: string, says: string): readonly string[] {
-  return ['.TP', tag, says];
+function entry(tag: string, says: string, width = ''): readonly string[] {
+  return [`.TP${width}`, tag, says];
 }
 
 function seeAlso(pages: readonly string[]): string {
-  const sorted = [...new Set(pages)].sort((one, other) => sortKey(one).localeCompare(sortKey(other), 'en'));
-  return sorted
-    .map((page) => page.replace(/^(.+)(\(\d\))$/u, (_, name: string, part: string) => bold(name) + part))
+  // By section, then by name, as man pages do.
+  const keys = pages.map((page) => page.split(/[()]/u)).map(([name = '', part = '']) => `${part} ${name}`);
+  return [...new Set(keys)]
+    .sort()
+    .map((key) => `${bold(key.slice(key.indexOf(' ') + 1))}(${key.slice(0, key.indexOf(' '))})`)
     .join(',\n');
-}
-
-// By section, then by name, as man pages do.
-function sortKey(page: string): string {
-  return `${page.slice(page.indexOf('('))}${page}`;
 }
 
 /** The names of values that usage lines and options have: `FILE`, `HOST`. */

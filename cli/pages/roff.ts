@@ -3,7 +3,7 @@
 
 /** A text that roff shows as it is, also at the beginning of a line. */
 export function roff(text: string): string {
-  const safe = text.replaceAll(/[\\\-'"`^~]/gu, (each) => ESCAPES[each] ?? each);
+  const safe = text.replaceAll(/[\\\-'"`^~\u00a0]/gu, (each) => ESCAPES[each] ?? each);
   return safe.startsWith('.') ? `\\&${safe}` : safe;
 }
 
@@ -15,6 +15,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
   '`': '\\(ga',
   '^': '\\(ha',
   '~': '\\(ti',
+  '\u00a0': '\\~',
 };
 
 export function bold(text: string): string {
@@ -49,7 +50,7 @@ function between(text: string, begins: boolean): string {
 }
 
 /** Lines as they are, indented. */
-export function verbatim(text: string): string {
+export function verbatim(text: string): readonly string[] {
   const lines = text.split('\n').map((line) => roff(line.slice(2)));
-  return ['.PP', '.RS 4', '.nf', ...lines, '.fi', '.RE'].join('\n');
+  return ['.PP', '.RS 2', '.nf', ...lines, '.fi', '.RE'];
 }
