@@ -6,9 +6,20 @@ import tseslint from 'typescript-eslint';
 
 const plain = ['**/*.js', '**/*.mjs', '**/*.cjs'];
 const nodeGlobals = Object.fromEntries(
-  ['process', 'console', 'module', 'require', 'Buffer', 'URL', 'setTimeout', 'clearTimeout', '__dirname'].map(
-    (name) => [name, 'readonly'],
-  ),
+  [
+    'process',
+    'console',
+    'module',
+    'require',
+    'Buffer',
+    'URL',
+    'AbortController',
+    'performance',
+    'setTimeout',
+    'clearTimeout',
+    'setImmediate',
+    '__dirname',
+  ].map((name) => [name, 'readonly']),
 );
 
 export default defineConfig(

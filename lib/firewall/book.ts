@@ -22,6 +22,8 @@ export class Book {
   readonly #driver: string;
   readonly #clock: Clock | undefined;
   readonly #open = new Map<string, Open>();
+  /** Those of them that are open to a prefix: strangers' connections are compared with these alone. */
+  readonly #wide = new Set<Open>();
   #services: ReadonlyMap<string, Service> = new Map();
 
   /** Without a clock, openings do not end by themselves. */
@@ -60,10 +62,13 @@ export class Book {
     const left = grant.connections === 'unlimited' ? Infinity : grant.connections;
     const open: Open = { grant, prefix, left, cancel: () => undefined };
     this.#open.set(key, open);
+    if (prefix !== null) this.#wide.add(open);
     if (clock === undefined) return;
     open.cancel = clock.after(ms, () => {
       open.left = 0;
-      open.cancel = clock.after(LINGER_MS, () => this.#open.delete(key));
+      open.cancel = clock.after(LINGER_MS, () => {
+        this.#drop(key);
+      });
     });
   }
 
@@ -87,20 +92,28 @@ export class Book {
 
   #find(service: string, source: string): Open | null {
     const own = this.#open.get(keyOf({ service, source }));
-    if (own !== undefined && own.left > 0) return own;
+    if (own !== undefined && this.#isGood(own)) return own;
     const address = parseAddress(source);
     if (address === null) return null;
     let best: Open | null = null;
-    for (const open of this.#open.values()) {
-      if (open.grant.service !== service || open.left === 0 || !holds(open, address)) continue;
+    for (const open of this.#wide) {
+      if (open.grant.service !== service || !this.#isGood(open) || !holds(open, address)) continue;
       if (lengthOf(open) > lengthOf(best)) best = open;
     }
     return best;
   }
 
+  /** After a suspension, connections that came meanwhile are heard of before the timers are. */
+  #isGood({ left, grant }: Open): boolean {
+    return left > 0 && (this.#clock === undefined || this.#clock.now() < grant.openUntil);
+  }
+
   #drop(key: string): void {
-    this.#open.get(key)?.cancel();
+    const open = this.#open.get(key);
+    if (open === undefined) return;
+    open.cancel();
     this.#open.delete(key);
+    this.#wide.delete(open);
   }
 }
 

@@ -1,13 +1,14 @@
 // A gate inside this process, for a service that is a Node server: connections from sources without a grant end before
 // a byte is read. The kernel has accepted them by then, so a scan sees an open port: a firewall hides, this only guards.
 
+import cluster from 'node:cluster';
 import { isIPv4, Server, Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { formatAddress, parseAddress } from '../address.ts';
 import { systemClock, type Clock } from '../clock.ts';
-import { KnockError } from '../errors.ts';
+import { KnockError, printable } from '../errors.ts';
 import { Book } from './book.ts';
-import type { FirewallDriver, Grant, Opening, Service } from './driver.ts';
+import type { DriverContext, FirewallDriver, Grant, Opening, Service } from './driver.ts';
 import { refuseTargets } from './forward.ts';
 
 /** {@link gate}'s options. */
@@ -17,12 +18,14 @@ export interface GateOptions {
 }
 
 /**
- * A driver that guards a `net.Server` of this process (or an `http`, `https` or `tls` one): a connection without a
- * grant is reset, and the server never hears of it. Given one server, it guards the only configured service; given
- * several by service name, each its own. TCP only.
+ * A driver that guards a `net.Server` of this process (or an `http`, `https`, `http2` or `tls` one): a connection
+ * without a grant is reset before a byte of it is read, and the server never hears of it. Given one server, it guards
+ * the only configured service; given several by service name, each its own. TCP only.
  *
- * Guarding begins with `setup`, which {@link KnockListener.start} calls: let the server listen after that.
+ * From this call until `teardown`, whatever becomes of the listener, nobody gets in without a grant: call it before the
+ * server listens, or at once after. Connections that were there before stay.
  *
+ * @throws TypeError for what is not a server, and for one server under two names
  * @example
  * const server = http.createServer(app);
  * const driver = gate(server);
@@ -34,38 +37,42 @@ export function gate(
   return new GateDriver(servers, clock);
 }
 
+/** A server, what it serves while that is known, and what takes the guard from it while there is one. */
+interface Guarded {
+  readonly server: Server;
+  service: string | null;
+  unguard: (() => void) | null;
+}
+
 class GateDriver implements FirewallDriver {
   readonly name = 'gate';
   /** A recorded knock would open a real service, so replay state has to outlive a restart. */
   readonly real = true;
-  readonly #servers: Server | Readonly<Record<string, Server>>;
   readonly #book: Book;
-  /** What takes the guard from a service's server again. */
-  readonly #unguard = new Map<string, () => void>();
+  readonly #only: Guarded | null;
+  readonly #byName: ReadonlyMap<string, Guarded>;
 
   constructor(servers: Server | Readonly<Record<string, Server>>, clock: Clock) {
-    this.#servers = servers;
     this.#book = new Book('gate', clock);
+    const isOne = servers instanceof Server;
+    this.#only = isOne ? { server: servers, service: null, unguard: null } : null;
+    this.#byName = isOne ? new Map() : namedServers(servers);
+    this.#guardAll();
   }
 
-  async setup(services: readonly Service[]): Promise<void> {
+  async setup(services: readonly Service[], { warning }: DriverContext): Promise<void> {
     refuseTargets(this.name, services);
-    const servers = new Map(services.map((service) => [service.name, this.#serverOf(service, services)]));
-    for (const [name, unguard] of [...this.#unguard]) {
-      if (servers.has(name)) continue;
-      unguard();
-      this.#unguard.delete(name);
-    }
+    const chosen = services.map((service) => [service.name, this.#serverOf(service, services)] as const);
+    // One that no service names any more stays guarded, and admits nobody.
+    for (const guarded of this.#all()) guarded.service = null;
+    for (const [name, guarded] of chosen) guarded.service = name;
     this.#book.setServices(services);
-    for (const [name, server] of servers) {
-      // A service of the same name has the same server, and stays guarded throughout.
-      if (this.#unguard.has(name)) continue;
-      this.#unguard.set(
-        name,
-        guard(server, (remote) => this.#book.admit(name, sourceText(remote))),
-      );
-    }
-    return Promise.resolve();
+    this.#guardAll();
+    if (!cluster.isWorker) return;
+    warning(
+      'gate: this process is one of a cluster, whose other processes take connections too: a knock is heard here, and its ' +
+        'connection may come there (let one process alone have the server)',
+    );
   }
 
   async open(grant: Grant): Promise<void> {
@@ -84,25 +91,68 @@ class GateDriver implements FirewallDriver {
   }
 
   teardown(): Promise<void> {
-    for (const unguard of this.#unguard.values()) unguard();
-    this.#unguard.clear();
+    for (const guarded of this.#all()) {
+      guarded.unguard?.();
+      guarded.unguard = null;
+    }
     this.#book.setServices([]);
     return Promise.resolve();
   }
 
-  #serverOf({ name, protocol }: Service, all: readonly Service[]): Server {
-    const servers = this.#servers;
-    if (protocol !== 'tcp') throw unsupported(`service ${name}: a gate guards TCP servers, not ${protocol}`);
-    if (!(servers instanceof Server)) {
-      const server = Object.hasOwn(servers, name) ? servers[name] : undefined;
-      if (server === undefined) throw unsupported(`service ${name}: the gate has no server of this name`);
-      return server;
+  #all(): readonly Guarded[] {
+    return this.#only === null ? [...this.#byName.values()] : [this.#only];
+  }
+
+  #guardAll(): void {
+    for (const guarded of this.#all()) {
+      guarded.unguard ??= guard(
+        guarded.server,
+        (remote) => guarded.service !== null && this.#book.admit(guarded.service, sourceText(remote)),
+      );
     }
-    if (all.length === 1) return servers;
-    throw unsupported(
-      `service ${name} is not the only one (give the gate its servers by name: { ${name}: server })`,
+  }
+
+  #serverOf({ name, protocol }: Service, all: readonly Service[]): Guarded {
+    if (protocol !== 'tcp') throw unsupported(`service ${name}: a gate guards TCP servers, not ${protocol}`);
+    const guarded = this.#only ?? this.#byName.get(name);
+    if (guarded === undefined) throw unsupported(`service ${name}: the gate has no server of this name`);
+    if (this.#only !== null && all.length > 1) {
+      throw unsupported(
+        `service ${name} is not the only one (give the gate its servers by name: { ${name}: server })`,
+      );
+    }
+    if (typeof guarded.server.address() === 'string') {
+      throw unsupported(
+        `service ${name}: its server listens on a unix socket, whose peers have no address (listen on a TCP port)`,
+      );
+    }
+    return guarded;
+  }
+}
+
+/** @throws TypeError */
+function namedServers(servers: unknown): ReadonlyMap<string, Guarded> {
+  if (typeof servers !== 'object' || servers === null) {
+    throw new TypeError(
+      `server must be a net.Server, got ${servers === null ? 'null' : typeof servers} (of an Express app: http.createServer(app))`,
     );
   }
+  const found = new Map<string, Guarded>();
+  const seen = new Set<Server>();
+  for (const [name, server] of Object.entries(servers)) {
+    if (!(server instanceof Server)) {
+      throw new TypeError(
+        `server '${printable(name, 40)}' must be a net.Server, got ${typeof server} (of a Fastify app: fastify.server)`,
+      );
+    }
+    if (seen.has(server)) {
+      throw new TypeError(`server '${printable(name, 40)}' is there under another name, too`);
+    }
+    seen.add(server);
+    found.set(name, { server, service: null, unguard: null });
+  }
+  if (found.size === 0) throw new TypeError('servers must be at least one');
+  return found;
 }
 
 /**
@@ -117,7 +167,7 @@ function guard(server: Server, admits: (remote: string) => boolean): () => void 
     if (!guarding || event !== 'connection') return emit(event, ...args);
     const [stream] = args;
     if (admits((stream instanceof Socket ? stream.remoteAddress : null) ?? '')) return emit(event, ...args);
-    refuse(stream);
+    if (stream instanceof Duplex) refuse(stream);
     return true;
   };
   Object.defineProperty(server, 'emit', { value: guarded, configurable: true, writable: true });
@@ -130,10 +180,16 @@ function guard(server: Server, admits: (remote: string) => boolean): () => void 
   };
 }
 
-/** A reset, as from a closed port; where there can be none (a pipe, or the peer has gone), just the end. */
-function refuse(stream: unknown): void {
-  if (stream instanceof Socket && stream.remoteAddress !== undefined) stream.resetAndDestroy();
-  else if (stream instanceof Duplex) stream.destroy();
+/** A reset, as from a closed port; where there can be none (a pipe, TLS within TLS), just the end. */
+function refuse(stream: Duplex): void {
+  // Nobody else listens: an error of a stranger's connection would end the process.
+  stream.on('error', () => undefined);
+  try {
+    if (stream instanceof Socket) stream.resetAndDestroy();
+  } catch {
+    // Node refuses a reset of what is not a TCP socket.
+  }
+  stream.destroy();
 }
 
 /** As grants write it: IPv4 as such, no zone, RFC 5952. */

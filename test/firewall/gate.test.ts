@@ -3,7 +3,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer as createHttpServer, get } from 'node:http';
-import { createServer, type AddressInfo } from 'node:net';
+import { connect, createServer, type AddressInfo, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Duplex } from 'node:stream';
 import { isKnockError } from '../../lib/errors.ts';
 import type { Grant, Service } from '../../lib/firewall/driver.ts';
@@ -42,9 +44,10 @@ describe('gate', () => {
     assert.equal(gate(greeter.server).real, true);
   });
 
-  it('leaves the server alone until it is set up', async () => {
+  it('guards from its construction on, so that no set-up can come too late', async () => {
     gate(greeter.server, { clock });
-    assert.equal((await greeter.visit('127.0.0.1')).greeted, true);
+    assert.equal((await greeter.visit('127.0.0.1')).greeted, false);
+    assert.equal(greeter.seen, 0);
   });
 
   it('resets a connection without a grant, and the server never hears of it', async () => {
@@ -142,6 +145,18 @@ describe('gate', () => {
     assert.equal(await echoes(), true);
   });
 
+  it('admits nobody once the time is over by the clock, though the process slept and no timer has run', async () => {
+    const driver = await guarded();
+    await driver.open(grantOf({ connections: 'unlimited' }));
+    await driver.open(grantOf({ source: '127.0.0.0/30', connections: 'unlimited' }));
+    clock.set(clock.now() + 29_999);
+    assert.equal((await greeter.visit('127.0.0.1')).greeted, true);
+    assert.equal((await greeter.visit('127.0.0.2')).greeted, true);
+    clock.set(clock.now() + 1);
+    assert.equal((await greeter.visit('127.0.0.1')).greeted, false);
+    assert.equal((await greeter.visit('127.0.0.2')).greeted, false);
+  });
+
   it('gives the server back at tear-down as it was', async () => {
     const driver = await guarded();
     await driver.setup([SSH], CONTEXT);
@@ -222,12 +237,35 @@ describe('gate', () => {
     await once(server, 'close');
   });
 
-  it('refuses a stream that tells no address', async () => {
+  it('refuses a stream that tells no address, and survives one that fails while it is refused', async () => {
     await guarded();
-    const stream = new Duplex({ read: () => undefined, write: () => undefined });
-    greeter.server.emit('connection', stream);
-    assert.equal(stream.destroyed, true);
+    for (const error of [null, new Error('it could not be closed')]) {
+      const destroy = (_: Error | null, done: (error: Error | null) => void): void => done(error);
+      const stream = new Duplex({ read: () => undefined, write: () => undefined, destroy });
+      greeter.server.emit('connection', stream);
+      // Not once() of node:events, which would listen for errors, too.
+      await new Promise((resolve) => stream.once('close', resolve));
+      assert.equal(stream.destroyed, true);
+    }
     assert.equal(greeter.seen, 0);
+  });
+
+  it('refuses whoever comes over a unix socket, and survives it', async () => {
+    const path = join(tmpdir(), `portknock-gate-${process.pid}`);
+    const server = createServer((socket) => socket.end('hello'));
+    const driver = gate(server, { clock });
+    server.listen(path);
+    await once(server, 'listening');
+    try {
+      const socket = connect(path);
+      socket.resume();
+      await once(socket, 'close');
+      assert.equal(socket.bytesRead, 0);
+      await assert.rejects(driver.setup([SSH], CONTEXT), isUnsupported);
+    } finally {
+      server.close();
+      await once(server, 'close');
+    }
   });
 
   // The server listens on ::, so IPv4 comes to it as ::ffff:127.0.0.1.
@@ -254,20 +292,22 @@ describe('gate', () => {
     assert.equal((await greeter.visit('127.0.0.1')).greeted, false);
   });
 
-  it('gives a server back whose service a second set-up leaves out, with its connections', async () => {
+  it('keeps a server closed whose service a second set-up leaves out, and its connections', async () => {
     const other = await GreetingServer.listen('127.0.0.1');
     try {
       const driver = gate({ ssh: greeter.server, web: other.server }, { clock });
       await driver.setup([SSH, WEB], CONTEXT);
       await driver.open(grantOf());
       const { echoes } = await greeter.visit('127.0.0.1');
+      await driver.open(grantOf());
       await driver.setup([WEB], CONTEXT);
-      assert.equal(Object.hasOwn(greeter.server, 'emit'), false);
       assert.equal(await echoes(), true);
-      assert.equal((await greeter.visit('127.0.0.1')).greeted, true);
+      assert.equal((await greeter.visit('127.0.0.1')).greeted, false);
       assert.equal((await other.visit('127.0.0.1')).greeted, false);
       await driver.setup([SSH, WEB], CONTEXT);
       assert.equal((await greeter.visit('127.0.0.1')).greeted, false);
+      await driver.open(grantOf());
+      assert.equal((await greeter.visit('127.0.0.1')).greeted, true);
     } finally {
       await other.close();
     }
@@ -281,6 +321,10 @@ describe('gate', () => {
     it(`refuses ${what} at set-up, and changes nothing`, async () => {
       const driver = gate(greeter.server, { clock });
       await assert.rejects(driver.setup(services, CONTEXT), isUnsupported);
+      assert.equal((await greeter.visit('127.0.0.1')).greeted, false);
+      await driver.setup([SSH], CONTEXT);
+      await driver.open(grantOf({ connections: 2 }));
+      await assert.rejects(driver.setup(services, CONTEXT), isUnsupported);
       assert.equal((await greeter.visit('127.0.0.1')).greeted, true);
     });
   }
@@ -290,6 +334,25 @@ describe('gate', () => {
     for (const name of ['web', 'constructor']) {
       await assert.rejects(driver.setup([SSH, { ...WEB, name }], CONTEXT), isUnsupported);
     }
+    assert.equal((await greeter.visit('127.0.0.1')).greeted, false);
+  });
+
+  const strangers: readonly [what: string, value: unknown, message: RegExp][] = [
+    ['an Express app', () => undefined, /got function .*http\.createServer\(app\)/u],
+    ['nothing', undefined, /got undefined/u],
+    ['null', null, /got null/u],
+    ['no server at all', {}, /at least one/u],
+    ['a Fastify app', { version: '5', server: createServer() }, /'version' must be .*fastify\.server/u],
+    ['a name that would break a line', { 'a\nb': 1 }, /^server 'a\\u\{a\}b' must/u],
+  ];
+  for (const [what, value, message] of strangers) {
+    it(`refuses ${what} in place of a server`, () => {
+      assert.throws(() => gate(value as Server), { name: 'TypeError', message });
+    });
+  }
+
+  it('refuses one server under two names, and guards none of them', async () => {
+    assert.throws(() => gate({ ssh: greeter.server, web: greeter.server }), TypeError);
     assert.equal((await greeter.visit('127.0.0.1')).greeted, true);
   });
 
