@@ -1,7 +1,7 @@
 // What `portknock add-client` is given and says of itself.
 
 import type { Manual } from './manual.ts';
-import { CONFIG, GATEWAY_FILES, PASSWORD_FD } from './shared.ts';
+import { CONFIG, GATEWAY_FILES, PASSWORD, PASSWORD_FD } from './shared.ts';
 
 const ONE_TIME = 'With --one-time';
 const SEALED = 'With --seal';
@@ -81,7 +81,7 @@ export const ADD_CLIENT = {
       says: 'read the password from this open file; without it PORTKNOCK_PASSWORD, or asked for twice',
     },
   },
-  environment: { PORTKNOCK_PASSWORD: 'the password that the profile gets' },
+  environment: PASSWORD,
   files: GATEWAY_FILES,
   examples: [
     '  portknock add-client alice --key alice.pub\n  portknock add-client deploy --psk --bind exact --services ssh',

@@ -2,7 +2,7 @@
 // knows, --help, the man pages and the shell completion.
 
 /** What a shell offers for a value: names from the system, or one of these words. */
-export type Completes = 'file' | 'directory' | 'host' | 'interface' | readonly string[];
+export type Completes = 'file' | 'directory' | 'host' | 'interface' | 'user' | readonly string[];
 
 /**
  * Paragraphs. One that begins with two spaces is a block of lines that stay as they are. In the others a word of a
@@ -22,6 +22,7 @@ interface AnyOption {
 /** An option that is given or not. */
 export interface Flag extends AnyOption {
   readonly type: 'boolean';
+  readonly default?: false;
 }
 
 /** An option with a value. */

@@ -1,7 +1,7 @@
 // What `portknock seal` is given and says of itself.
 
 import type { Manual } from './manual.ts';
-import { PASSWORD_FD } from './shared.ts';
+import { PASSWORD, PASSWORD_FD } from './shared.ts';
 
 export const SEAL = {
   program: 'portknock seal',
@@ -17,6 +17,6 @@ export const SEAL = {
       says: 'read the password from this open file; without it PORTKNOCK_PASSWORD, or asked for twice',
     },
   },
-  environment: { PORTKNOCK_PASSWORD: 'the password' },
+  environment: PASSWORD,
   exits: ['sealed', 'failed', 'usage, profile or password'],
 } as const satisfies Manual;

@@ -19,6 +19,9 @@ export const PASSWORD_FD = {
   says: "read the profile's password from this open file",
 } as const satisfies Option;
 
+/** The same in the environment. */
+export const PASSWORD = { PORTKNOCK_PASSWORD: 'the password of a sealed profile' } as const;
+
 /** Options of every command that knocks. */
 export const KNOCK = {
   profile: {
@@ -50,7 +53,7 @@ export const KNOCK_ENVIRONMENT = {
   PORTKNOCK_PROFILE: 'the profile: its path, or the text itself',
   PORTKNOCK_KEY: 'the private key: its path, or the text itself',
   PORTKNOCK_PASSPHRASE: "the private key's passphrase; without it, asked for",
-  PORTKNOCK_PASSWORD: "a sealed profile's password",
+  ...PASSWORD,
 } as const;
 
 /** What they look for, and what they leave behind. */

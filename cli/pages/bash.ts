@@ -19,6 +19,7 @@ _portknock_value() {
     file) compopt -o default 2>/dev/null || _portknock_offer -f ;;
     directory) compopt -o dirnames 2>/dev/null || _portknock_offer -d ;;
     host) _portknock_offer -A hostname ;;
+    user) _portknock_offer -A user ;;
     interface) _portknock_offer -W "$(ls /sys/class/net 2>/dev/null)" ;;
     *) _portknock_offer -W "$1" ;;
   esac

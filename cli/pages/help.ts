@@ -67,7 +67,9 @@ export function optionGroups({
 
 /** `0 sent, 1 failed, 2 usage`. */
 export function exits({ exits: [done, failed, usage] }: Manual): string {
-  return [`0 ${done}`, ...(failed === null ? [] : [`1 ${failed}`]), `2 ${usage}`].join('; ');
+  return [`0${TIED}${done}`, ...(failed === null ? [] : [`1${TIED}${failed}`]), `2${TIED}${usage}`].join(
+    '; ',
+  );
 }
 
 /** Text without the marks of words that are typed. */

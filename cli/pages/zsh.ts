@@ -10,6 +10,11 @@ export function zshCompletion(programs: readonly Manual[]): string {
   return `#compdef ${names}
 # Completion of ${names.replaceAll(' ', ' and ')} for zsh, printed by: portknock completion zsh
 
+# Says what is wanted; not while an option is typed, which the message would keep from being completed.
+_portknock_word() {
+  [[ $PREFIX == -* ]] || _message $1
+}
+
 _portknock() {
   local curcontext=$curcontext state line
   local -A opt_args
@@ -86,7 +91,9 @@ function optionSpec([name, option]: readonly [string, Option]): string {
 }
 
 function operandSpec({ name, optional, completes }: Operand, i: number): string {
-  return quoted(`${i + 1}:${optional === true ? ':' : ''}${name}:${action(completes)}`);
+  return quoted(
+    `${i + 1}:${optional === true ? ':' : ''}${name}:${completes === undefined ? ` _portknock_word ${name}` : action(completes)}`,
+  );
 }
 
 function action(completes: Completes | undefined): string {
@@ -99,6 +106,8 @@ function action(completes: Completes | undefined): string {
       return '_files -/';
     case 'host':
       return '_hosts';
+    case 'user':
+      return '_users';
     case 'interface':
       return '_net_interfaces';
     default:
