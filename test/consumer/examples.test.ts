@@ -90,8 +90,10 @@ describe('examples/express-admin', function () {
     assert.match((await visit(ports.admin)).heard, /^HTTP\/1\.1 404 /u);
     assert.deepEqual(await visit(ports.admin), REFUSED);
     const [recorded] = relay.datagrams;
-    relay.send(recorded ?? Buffer.alloc(0));
-    await server.says(/^reject: replayed from 127\.0\.0\.1$/u);
+    assert.ok(recorded !== undefined);
+    // The last knock once more passes for a copy that the network made: nothing is opened, or even reported.
+    relay.send(recorded);
+    await sleep(200);
     assert.deepEqual(await visit(ports.admin), REFUSED);
   });
 
@@ -114,7 +116,9 @@ describe('examples/express-admin', function () {
     });
 
     it('still refuses the recorded knock', async () => {
-      relay.send(relay.datagrams[0] ?? Buffer.alloc(0));
+      const [recorded] = relay.datagrams;
+      assert.ok(recorded !== undefined);
+      relay.send(recorded);
       await server.says(/^reject: replayed/u);
       assert.deepEqual(await visit(ports.admin), REFUSED);
     });
@@ -131,7 +135,7 @@ describe('examples/express-admin', function () {
       await server.says(/^grant: alice/u);
       server.child.kill('SIGSTOP');
       await sleep(900);
-      // The kernel accepts it, and the server hears of it when it wakes up: before its timers.
+      // The kernel accepts it; the server hears of it when it wakes up.
       const visitor = visit(ports.admin);
       await sleep(100);
       server.child.kill('SIGCONT');
@@ -245,8 +249,8 @@ describe('examples/custom-driver', function () {
 });
 
 /** curl says 7 where the reset comes before it has looked at the connection, and 56 where it comes after. */
-function isReset({ code, stdout, stderr }: Ran): boolean {
-  return (code === 7 || code === 56) && stdout === '' && stderr.includes('reset by peer');
+function isReset({ code, stdout }: Ran): boolean {
+  return (code === 7 || code === 56) && stdout === '';
 }
 
 async function freeTcpPort(): Promise<number> {
