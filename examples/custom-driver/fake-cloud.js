@@ -25,7 +25,7 @@ export class FakeCloud {
   calls = 0;
 
   /** `burst` calls may come at once, and `perSecond` of them grow back. */
-  constructor({ latencyMs = 1, lagMs = 4, burst = 20, perSecond = 2000 } = {}) {
+  constructor({ latencyMs = 1, lagMs = 2, burst = 20, perSecond = 2000 } = {}) {
     this.#settings = { latencyMs, lagMs, burst, perSecond };
     this.#tokens = { left: burst, atMs: performance.now() };
   }

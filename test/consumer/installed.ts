@@ -18,6 +18,8 @@ export interface Installed {
   readonly folder: string;
   /** Paths in the tarball. */
   readonly files: readonly string[];
+  /** The tarball. */
+  readonly tarball: string;
 }
 
 export interface Ran {
@@ -63,8 +65,9 @@ async function install(): Promise<Installed> {
     JSON.stringify({ name: 'consumer', private: true, type: 'module' }),
   );
   const quiet = ['--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'];
-  await run('npm', ['install', ...quiet, join(temporary, packed.filename)], options(folder));
-  return { folder, files: packed.files.map(({ path }) => path).sort() };
+  const tarball = join(temporary, packed.filename);
+  await run('npm', ['install', ...quiet, tarball], options(folder));
+  return { folder, files: packed.files.map(({ path }) => path).sort(), tarball };
 }
 
 /** Runs a program in the consumer's folder to its end, whatever its exit code. */
