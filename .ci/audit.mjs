@@ -15,7 +15,9 @@ const { values } = parseArgs({
 const { state, text } = audit();
 console.error(`audit: ${text}`);
 if (state === 'unasked')
-  console.error('audit: NOT CHECKED, as the registry could not be asked; this says nothing about the packages');
+  console.error(
+    'audit: NOT CHECKED, as the registry could not be asked; this says nothing about the packages',
+  );
 process.exitCode = state === 'vulnerable' || (state === 'unasked' && values.strict) ? 1 : 0;
 
 // All packages in one question, those for development too: some of them end up inside the package.

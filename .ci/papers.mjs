@@ -99,7 +99,8 @@ function componentAt(place, isInside) {
   const entry = lock[place];
   const one = { name: nameOf(place), version: entry.version };
   const hash = /^sha512-(.+)$/u.exec(entry.integrity ?? '');
-  if (hash === null || entry.license === undefined) fail(`package-lock.json lacks integrity or licence of ${place}`);
+  if (hash === null || entry.license === undefined)
+    fail(`package-lock.json lacks integrity or licence of ${place}`);
   const [name, group] = one.name.split('/').reverse();
   return {
     type: 'library',

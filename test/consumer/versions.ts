@@ -56,7 +56,10 @@ async function fetchAll(): Promise<string> {
     await Promise.all(
       NODES.flatMap((version) =>
         ['include', 'share', 'CHANGELOG.md', 'README.md'].map((part) =>
-          rm(join(making, `node_modules/node-${version}-${process.arch}`, part), { recursive: true, force: true }),
+          rm(join(making, `node_modules/node-${version}-${process.arch}`, part), {
+            recursive: true,
+            force: true,
+          }),
         ),
       ),
     );

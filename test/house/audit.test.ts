@@ -47,8 +47,20 @@ describe('the audit of the dependencies', function () {
       1,
       /1 vulnerable:\n {2}node-forge .*\(low\): a made-up hole/u,
     ],
-    ['says so when the registry does not answer', { status: 405, body: {} }, [], 0, /405.*\naudit: NOT CHECKED/u],
-    ['is red without an answer when it must have one', { status: 405, body: {} }, ['--strict'], 1, /NOT CHECKED/u],
+    [
+      'says so when the registry does not answer',
+      { status: 405, body: {} },
+      [],
+      0,
+      /405.*\naudit: NOT CHECKED/u,
+    ],
+    [
+      'is red without an answer when it must have one',
+      { status: 405, body: {} },
+      ['--strict'],
+      1,
+      /NOT CHECKED/u,
+    ],
   ] as const) {
     it(what, async () => {
       answer = given;
