@@ -9,9 +9,9 @@ const shared: Options = {
   outDir: 'dist',
   target: 'node20.19',
   splitting: true,
-  shims: true,
   external: ['pcap'],
   removeNodeProtocol: false,
+  metafile: true, // for .ci/papers.mjs, which takes it away again
 };
 
 export default defineConfig([
@@ -27,6 +27,7 @@ export default defineConfig([
     onSuccess: () => writeManPages(import.meta.dirname),
   },
   // `treeshake` makes rollup turn the chunks into CommonJS: tsup's own way, sucrase, rewrites `?.` and `#private` too.
+  // It also turns import.meta.url into its CommonJS form, so that no shim of tsup's is in the package.
   { ...shared, entry: library, format: ['cjs'], treeshake: true },
   {
     outDir: 'dist',

@@ -68,8 +68,6 @@ export interface GcmInput {
 
 const GCM_TAG_BYTES = 16;
 
-const require = createRequire(import.meta.url);
-
 /** MD5 (RFC 1321) of `message`. */
 export function md5(message: Uint8Array): Buffer {
   const digest = forge().md.md5.create();
@@ -137,13 +135,21 @@ export function bcryptPbkdf(options: {
 }): Buffer | null {
   const { password, salt, rounds, keyBytes } = options;
   const key = Buffer.alloc(keyBytes);
+  const require = requireHere();
   const bcrypt = require('bcrypt-pbkdf') as Bcrypt;
   const failed = bcrypt.pbkdf(password, password.length, salt, salt.length, key, keyBytes, rounds);
   return failed === 0 ? key : null;
 }
 
 function forge(): Forge {
+  const require = requireHere();
   return require('node-forge') as Forge;
+}
+
+// When it is called, not when this module is loaded, and by the first name where there is one: in a bundle that a user has
+// made as CommonJS, import.meta.url is undefined, and most such bundles never come here.
+function requireHere(): NodeJS.Require {
+  return createRequire(typeof __filename === 'string' ? __filename : import.meta.url);
 }
 
 function bytesOf(bytes: ForgeBytes): Buffer {

