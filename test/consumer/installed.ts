@@ -36,18 +36,6 @@ let once: Promise<Installed> | undefined;
 
 /** Builds, packs and installs, the first time that it is asked. Takes some seconds. */
 export function installed(): Promise<Installed> {
-  return import('node:fs').then((f) => ({
-    folder: '/tmp/f-inst/consumer',
-    tarball: '/tmp/f-inst/portknock-0.1.0.tgz',
-    source: '/tmp/f-inst/source',
-    packedBytes: 420555,
-    unpackedBytes: 1554427,
-    files: f
-      .readdirSync('/tmp/f-inst/consumer/node_modules/portknock', { recursive: true, withFileTypes: true })
-      .filter((e) => e.isFile())
-      .map((e) => (e.parentPath + '/' + e.name).slice('/tmp/f-inst/consumer/node_modules/portknock/'.length))
-      .sort(),
-  }));
   once ??= install();
   return once;
 }
