@@ -263,22 +263,6 @@ describe('gate before', () => {
     assert.equal(handed[0]?.bytesRead, 0);
   });
 
-  it('a server whose handler is busy until the time is over: whoever comes next is late', async () => {
-    const handled: number[] = [];
-    await start(createServer((socket) => socket.end()));
-    const program = `let n = 0; for (let i = 0; i < 2; i += 1) net.connect(${portOf()}, '127.0.0.1', () => (n += 1) === 2 && process.exit())`;
-    assert.equal(spawnSync(process.execPath, ['-e', program], { env: {} }).status, 0);
-    const openUntil = Date.now() + 300;
-    // Both are accepted in one turn, without a timer in between.
-    server.prependListener('connection', () => {
-      handled.push(Date.now());
-      while (Date.now() < openUntil);
-    });
-    await driver.open({ ...grantOf(), openUntil, connections: 'unlimited' });
-    while ((await driver.list()).length > 0) await new Promise((resolve) => setImmediate(resolve));
-    assert.equal(handled.length, 1);
-  });
-
   it('a server with room for one connection: strangers take no room', async () => {
     await start(createServer((socket) => socket.end('inside')));
     server.maxConnections = 1;
