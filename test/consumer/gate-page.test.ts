@@ -125,7 +125,9 @@ function program(name: string): string {
 function selfSigned(): { key: string; cert: string } {
   const encoding = { type: 'pkcs1', format: 'pem' } as const;
   const { publicKey, privateKey } = generateKeyPairSync('rsa', {
-    ...{ modulusLength: 2048, publicKeyEncoding: encoding, privateKeyEncoding: encoding },
+    modulusLength: 2048,
+    publicKeyEncoding: encoding,
+    privateKeyEncoding: encoding,
   });
   const cert = forge.pki.createCertificate();
   cert.publicKey = forge.pki.publicKeyFromPem(publicKey);

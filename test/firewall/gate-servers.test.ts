@@ -8,12 +8,22 @@ import { once } from 'node:events';
 import { Agent, createServer as createHttpServer, request, type IncomingMessage } from 'node:http';
 import * as http2 from 'node:http2';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { createRequire } from 'node:module';
 import { Duplex } from 'node:stream';
 import * as tls from 'node:tls';
-import express from 'express';
 import fastify from 'fastify';
 import type { FirewallDriver, Grant, Service } from '../../lib/firewall/driver.ts';
 import { gate } from '../../lib/firewall/gate.ts';
+
+/** What is used of Express, which comes without types. */
+interface ExpressApp {
+  get(
+    path: string,
+    answer: (request: unknown, response: { send(text: string): unknown }) => unknown,
+  ): unknown;
+  listen(port: number, host: string): Server;
+}
+const express = createRequire(import.meta.url)('express') as () => ExpressApp;
 
 const ADMIN: Service = { name: 'admin', protocol: 'tcp', port: 8443, openForMs: 30_000, connections: 1 };
 const CONTEXT = { warning: () => undefined };
