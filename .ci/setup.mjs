@@ -34,6 +34,7 @@ const packages = [
   ['zsh', 'zsh'],
   ['mandoc', 'mandoc'],
   ['groff-base', 'groff'],
+  ['curl', 'curl'],
   ['python3', 'python3', 'demo'],
   ['make', 'make', 'demo'],
   ['g++', 'g++', 'demo'],

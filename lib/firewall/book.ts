@@ -103,7 +103,7 @@ export class Book {
     return best;
   }
 
-  /** Timers run late where the process is busy, and stand still where the host sleeps; the clock does not. */
+  /** Timers stand still while the host sleeps; the clock does not. */
   #isGood({ left, grant }: Open): boolean {
     return left > 0 && (this.#clock === undefined || this.#clock.now() < grant.openUntil);
   }

@@ -30,6 +30,8 @@ const FIRST_PAUSE_MS = 5;
 const LONGEST_PAUSE_MS = 1000;
 /** Older attempts are on links too slow to live. */
 const ATTEMPT_MS = 3000;
+/** A refusal may come from a process that has other things to do as well, as that of a gate. */
+const LEAST_SETTLE_MS = 50;
 /** Services that neither speak first nor hang up with their client are rare. */
 const HANG_UP_MS = 500;
 
@@ -200,5 +202,5 @@ class Attempts {
 
 /** Long enough for a refusal after the handshake to come back: a round trip and a little more. */
 function settleMs(handshakeMs: number): number {
-  return Math.min(20 + 1.25 * handshakeMs, 500);
+  return Math.min(LEAST_SETTLE_MS + 1.25 * handshakeMs, 500);
 }

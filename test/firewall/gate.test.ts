@@ -145,7 +145,7 @@ describe('gate', () => {
     assert.equal(await echoes(), true);
   });
 
-  it('admits nobody once the time is over by the clock, though the process slept and no timer has run', async () => {
+  it('admits nobody once the time is over by the clock, though the host slept and no timer has run', async () => {
     const driver = await guarded();
     await driver.open(grantOf({ connections: 'unlimited' }));
     await driver.open(grantOf({ source: '127.0.0.0/30', connections: 'unlimited' }));
