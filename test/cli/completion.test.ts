@@ -7,7 +7,7 @@ import { PORTKNOCKD } from '../../cli/manual/portknockd.ts';
 import { EVERYWHERE, type Manual } from '../../cli/manual/manual.ts';
 import { bashCompletion } from '../../cli/pages/bash.ts';
 import { zshCompletion } from '../../cli/pages/zsh.ts';
-import { Shell, type ShellName } from './shell.ts';
+import { Shell } from './shell.ts';
 import { Place } from './support.ts';
 
 const COMMANDS = PORTKNOCK.commands.flatMap(({ commands }): readonly Manual[] => commands);

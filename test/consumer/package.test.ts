@@ -24,7 +24,7 @@ describe('the packed package', function () {
     const { files } = await installed();
     const strangers = files.filter(
       (file) =>
-        !/^(dist\/[\w-]+\.(js|cjs|d\.ts|d\.cts)|package\.json|(README|CHANGELOG|SECURITY)\.md|LICENSE)$/u.test(
+        !/^(dist\/[\w-]+\.(js|cjs|d\.ts|d\.cts)|dist\/man\/portknockd?\.[18]|package\.json|(README|CHANGELOG|SECURITY)\.md|LICENSE)$/u.test(
           file,
         ),
     );
@@ -34,6 +34,11 @@ describe('the packed package', function () {
         assert.ok(files.includes(`dist/${entry}.${end}`), `${entry}.${end}`);
     }
     assert.ok(files.includes('dist/capture-child.js'));
+    const { man } = JSON.parse(readFileSync('package.json', 'utf8')) as { man: string[] };
+    assert.deepEqual(
+      files.filter((file) => file.startsWith('dist/man/')),
+      man,
+    );
   });
 
   it('brings neither pcap nor types of Node along', async () => {
