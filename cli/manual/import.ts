@@ -10,7 +10,7 @@ export const IMPORT = {
   usage: [
     '--knockd FILE [options]',
     '--fwknop FILE --out FILE [options]',
-    '--fwknoprc [FILE] --stanza NAME [options]',
+    '--stanza NAME [--fwknoprc FILE] [options]',
   ],
   about: [
     "Writes a configuration for the doors of a knockd.conf or the stanzas of fwknopd's access.conf, or a profile for a stanza of fwknop's client. On standard error stands, line by line, what is not as it was. Changes nothing else.",

@@ -10,11 +10,6 @@ export function zshCompletion(programs: readonly Manual[]): string {
   return `#compdef ${names}
 # Completion of ${names.replaceAll(' ', ' and ')} for zsh, printed by: portknock completion zsh
 
-# Says what is wanted; not while an option is typed, which the message would keep from being completed.
-_portknock_word() {
-  [[ $PREFIX == -* ]] || _message $1
-}
-
 _portknock() {
   local curcontext=$curcontext state line
   local -A opt_args
@@ -90,9 +85,10 @@ function optionSpec([name, option]: readonly [string, Option]): string {
   return `${quoted(excludes)}{${spelled.join(',')}}${quoted(`${says}${value}`)}`;
 }
 
+// What _arguments shows by itself for a word that nothing completes keeps options from being completed in its place.
 function operandSpec({ name, optional, completes }: Operand, i: number): string {
   return quoted(
-    `${i + 1}:${optional === true ? ':' : ''}${name}:${completes === undefined ? ` _portknock_word ${name}` : action(completes)}`,
+    `${i + 1}:${optional === true ? ':' : ''}${name}:${completes === undefined ? ` _message ${name}` : action(completes)}`,
   );
 }
 

@@ -7,7 +7,7 @@ import { PORTKNOCKD } from '../../cli/manual/portknockd.ts';
 import { EVERYWHERE, type Manual } from '../../cli/manual/manual.ts';
 import { bashCompletion } from '../../cli/pages/bash.ts';
 import { zshCompletion } from '../../cli/pages/zsh.ts';
-import { Shell, type ShellName } from './shell.ts';
+import { Shell } from './shell.ts';
 import { Place } from './support.ts';
 
 const COMMANDS = PORTKNOCK.commands.flatMap(({ commands }): readonly Manual[] => commands);
@@ -49,6 +49,7 @@ for (const [shellName, print] of [
     this.timeout(30_000);
     let place: Place;
     let shell: Shell;
+    const others: (Shell | Place)[] = [];
 
     before(async () => {
       place = await Place.make();
@@ -61,6 +62,7 @@ for (const [shellName, print] of [
     after(async () => {
       await shell.end();
       await place.remove();
+      for (const each of others) await (each instanceof Shell ? each.end() : each.remove());
     });
 
     for (const [line, offered] of ROWS) {
@@ -92,14 +94,14 @@ for (const [shellName, print] of [
 
     it('is the same from a file in the usual place', async () => {
       const other = await Place.make();
+      others.push(other);
       await mkdir(other.path('home'));
       await writeFile(other.path('_portknock'), print([PORTKNOCK, PORTKNOCKD]));
       const setUp = { bash: 'source ./_portknock', zsh: 'fpath=($PWD $fpath)' }[shellName];
       const fresh = await Shell.start(shellName, other, { first: setUp });
+      others.unshift(fresh);
       assert.equal((await fresh.complete('portknock send --w')).trim(), 'portknock send --wait');
       assert.equal((await fresh.complete('portknockd --te')).trim(), 'portknockd --teardown');
-      await fresh.end();
-      await other.remove();
     });
   });
 }

@@ -79,7 +79,7 @@ export class Shell {
     const child = spawn('script', ['-qec', start, '/dev/null'], {
       cwd: place.folder,
       env: place.environment({ TERM: 'dumb', SHELL: '/bin/sh', INPUTRC: '/dev/null', LC_ALL: 'C.UTF-8' }),
-      stdio: ['pipe', 'pipe', 'inherit'],
+      stdio: ['pipe', 'pipe', 'ignore'],
     });
     return new Shell(child, keys);
   }
@@ -102,7 +102,8 @@ export class Shell {
   async end(): Promise<void> {
     if (this.#ended) return;
     const closed = new Promise((resolve) => this.#child.once('close', resolve));
-    this.#child.stdin?.end('\u0004');
+    // Takes the terminal away, which ends the shell whatever it is doing.
+    this.#child.kill('SIGKILL');
     await closed;
   }
 }

@@ -46,6 +46,9 @@ const ROWS: readonly Row[] = [
   { of: /^lib\/testing(\.ts$|\/)/u, ours: /^lib\/(?!index\.ts|config\/|knocker)/u },
   { of: /^lib\/knocker\.ts$/u, ours: /^lib\/(knocker|scheme|crypto)\//u },
   { of: /^lib\/index\.ts$/u, ours: /^lib\/(?!index\.ts|testing)/u },
+  // What commands say of themselves is data, which the build reads as well; only --help breaks it into lines.
+  { of: /^cli\/manual\//u, ours: NOTHING },
+  { of: /^cli\/pages\//u, ours: /^cli\/(manual\/|wrap\.ts$)/u },
   { of: /^cli\//u, ours: /^(cli\/|lib\/(index|knocker)\.ts$)/u },
 ];
 
