@@ -9,7 +9,7 @@ const shared: Options = {
   target: 'node20.19',
   splitting: true,
   shims: true,
-  external: ['pcap'],
+  external: ['pcap', 'prom-client'],
   removeNodeProtocol: false,
 };
 

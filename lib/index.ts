@@ -113,7 +113,9 @@ export { formatAddress, parseAddress, type Address, type Prefix } from './addres
 export { systemClock, type Clock } from './clock.ts';
 export { type CloseReason } from './grant/events.ts';
 export { isKnockError, KnockError, printable, type KnockErrorCode } from './errors.ts';
-export { type Metrics } from './metrics.ts';
+export { KnockCounts, type Count, type CountsReading } from './counts.ts';
+export { type Metrics, type Watched } from './metrics.ts';
+export { promMetrics, type PromOptions, type PromRegistry } from './prometheus.ts';
 export { type Reject } from './policy/throttle.ts';
 export { type ClientAccess } from './policy/access.ts';
 export { type PacketView } from './packet/view.ts';

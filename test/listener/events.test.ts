@@ -531,7 +531,10 @@ describe('KnockListener metrics', () => {
     assert.deepEqual([listener.services, listener.schemes, listener.grants.length], [['ssh'], ['spoken'], 1]);
     const services = { ssh: { port: 22 }, admin: { port: 8443 } };
     await listener.reload({ schemes: [], services, clients: [] });
-    assert.deepEqual([listener.services, listener.schemes, listener.grants.length], [['ssh', 'admin'], [], 0]);
+    assert.deepEqual(
+      [listener.services, listener.schemes, listener.grants.length],
+      [['ssh', 'admin'], [], 0],
+    );
   });
 
   it('count rejects that the events hold back', async () => {
