@@ -98,6 +98,7 @@ export { importFwknop, type FwknopImportOptions } from './config/fwknop-load.ts'
 export { importKnockd, loadKnockd, type KnockdOptions } from './config/knockd-load.ts';
 export { type Imported, type ImportNote } from './config/import-yaml.ts';
 export { type CommandsConfig, type FirewallConfig } from './config/firewall.ts';
+export { type MetricsConfig } from './config/metrics.ts';
 export { ConfigError, formatProblem, type ConfigProblem } from './config/problems.ts';
 export {
   type ClientConfig,
