@@ -21,6 +21,9 @@ On either
 On the gateway
   init         write a new gateway configuration
   add-client   add a client and write its profile
+  status       how the running portknockd is, and what it has refused
+  grants       what is open: for whom, from where, for how long
+  revoke       take an open grant back
   reload       have the running portknockd take its configuration anew
   check        show how strong the configured knocks are
   explain      say of a capture what the gateway would have done, and why
@@ -36,6 +39,9 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ readonly run: Run }>>> =
   import: () => import('./commands/import.ts'),
   init: () => import('./commands/init.ts'),
   'add-client': () => import('./commands/add-client.ts'),
+  status: () => import('./commands/status.ts'),
+  grants: () => import('./commands/grants.ts'),
+  revoke: () => import('./commands/revoke.ts'),
   reload: () => import('./commands/reload.ts'),
   check: () => import('./commands/check.ts'),
   explain: () => import('./commands/explain.ts'),

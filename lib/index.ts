@@ -116,7 +116,7 @@ export { type CloseReason } from './grant/events.ts';
 export { isKnockError, KnockError, printable, type KnockErrorCode } from './errors.ts';
 export { KnockCounts, type Count, type CountsReading } from './counts.ts';
 export { type Metrics, type Watched } from './metrics.ts';
-export { promMetrics, type PromOptions, type PromRegistry } from './prometheus.ts';
+export { promMetrics, type PromMetrics, type PromOptions, type PromRegistry } from './prometheus.ts';
 export { type Reject } from './policy/throttle.ts';
 export { type ClientAccess } from './policy/access.ts';
 export { type PacketView } from './packet/view.ts';

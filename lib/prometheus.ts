@@ -2,8 +2,8 @@
 // optional peer and loaded here alone. Counting does not go through it: the registry reads the numbers when it is asked.
 
 import { readFileSync } from 'node:fs';
-import type { Counter, Gauge, Registry } from 'prom-client';
-import { KnockCounts, type Count, type CountsReading } from './counts.ts';
+import type { Registry } from 'prom-client';
+import { KnockCounts, type Count } from './counts.ts';
 import { KnockError, messageOf, printable, systemCode } from './errors.ts';
 
 /** A `Registry` of prom-client; spelled out, so that types need no prom-client where it is not used. */
@@ -14,8 +14,20 @@ export interface PromRegistry {
 
 /** {@link promMetrics}' options. */
 export interface PromOptions {
+  /** A `Registry` of prom-client 15, as in `new Registry()` or `register`; a new one unless said. */
+  readonly registry?: PromRegistry;
   /** Counts that are there already; new ones unless said. */
   readonly counts?: KnockCounts;
+  /** Adds the process's memory, processor time and start, by their usual names. */
+  readonly process?: boolean;
+}
+
+/** What {@link promMetrics} made. */
+export interface PromMetrics {
+  /** What `KnockListener` takes. */
+  readonly metrics: KnockCounts;
+  /** All metrics of the registry in Prometheus's text format. */
+  readonly text: () => Promise<string>;
 }
 
 /** Seconds. A packet's time has whole milliseconds, so that finer steps would show nothing. */
@@ -23,29 +35,28 @@ const OPEN_BUCKETS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2
 
 /**
  * Metrics of a listener for Prometheus: `portknock_knocks_total` and its like, named and explained in docs/monitoring.md.
- * Once for a registry.
+ * Once for a registry. Labels have few values: neither clients nor sources are among them.
  *
- * @param registry - a `Registry` of prom-client 15, as in `new Registry()` or `register`
- * @returns what `KnockListener` takes as `metrics`
- * @throws KnockError `ERR_METRICS` when prom-client is not installed
+ * @throws KnockError `ERR_METRICS` when prom-client, an optional peer, is not installed
  * @example
  * ```ts
- * import { Registry } from 'prom-client';
+ * import { register } from 'prom-client';
  *
- * const registry = new Registry();
- * const metrics = await promMetrics(registry);
+ * const { metrics } = await promMetrics({ registry: register });
  * const listener = new KnockListener({ source, schemes, driver, services, clients, metrics });
  * await listener.start();
- * console.log(await registry.metrics());
+ * console.log(await register.metrics());
  * ```
  */
-export async function promMetrics(
-  registry: PromRegistry,
-  { counts = new KnockCounts() }: PromOptions = {},
-): Promise<KnockCounts> {
-  const { Counter, Gauge, Histogram } = await loadPromClient();
+export async function promMetrics(options: PromOptions = {}): Promise<PromMetrics> {
+  const client = await loadPromClient();
+  const {
+    registry = new client.Registry(),
+    counts = new KnockCounts(),
+    process: ofProcess = false,
+  } = options;
   const registers = [registry] as unknown as Registry[];
-  const openSeconds = new Histogram({
+  const openSeconds = new client.Histogram({
     name: 'portknock_knock_to_open_seconds',
     help: 'Time from the arrival of an accepted knock until its ports were open.',
     buckets: OPEN_BUCKETS,
@@ -54,76 +65,103 @@ export async function promMetrics(
   counts.onOpened((openMs) => {
     openSeconds.observe(openMs / 1000);
   });
-  for (const [name, { help, labelNames, rows }] of Object.entries(COUNTERS)) {
-    new Counter({
+  for (const shown of [...SHOWN, ...(ofProcess ? OF_PROCESS : [])]) {
+    const { name, help, labelNames = [], rows } = shown;
+    const Kind = name.endsWith('_total') ? client.Counter : client.Gauge;
+    new Kind({
       ...{ name, help, labelNames, registers },
       collect() {
-        show(this, rows(counts.read()));
+        this.reset();
+        for (const { labels, count } of rows(counts)) this.inc(labels, count);
       },
     });
   }
-  new Gauge({
-    name: 'portknock_grants_open',
-    help: 'Grants that are open.',
-    labelNames: ['service'],
-    registers,
-    collect() {
-      show(this, counts.read().open);
-    },
-  });
-  new Gauge({
-    ...{ name: 'portknock_start_time_seconds', help: 'When counting began, Unix time.', registers },
-  }).set(counts.read().sinceMs / 1000);
-  new Gauge({
-    ...{ name: 'portknock_build_info', help: 'The version, as a label of a constant 1.', registers },
-    labelNames: ['version'],
-  }).set({ version: version() }, 1);
-  return counts;
+  return { metrics: counts, text: () => registry.metrics() };
 }
 
-/** What a counter shows. */
+/** A counter, by its name, or a gauge. */
 interface Shown {
+  readonly name: string;
   readonly help: string;
-  readonly labelNames: readonly string[];
-  readonly rows: (reading: CountsReading) => readonly Count<string>[];
+  readonly labelNames?: readonly string[];
+  readonly rows: (counts: KnockCounts) => readonly Count<string>[];
 }
 
-const COUNTERS: Readonly<Record<string, Shown>> = {
-  portknock_packets_total: {
+const SHOWN: readonly Shown[] = [
+  {
+    name: 'portknock_packets_total',
     help: 'Captured frames: offered to the schemes (decoded), or why not. A duplicate was also decoded.',
     labelNames: ['outcome'],
-    rows: ({ packets }) => packets,
+    rows: (counts) => counts.read().packets,
   },
-  portknock_packets_dropped_total: {
+  {
+    name: 'portknock_packets_dropped_total',
     help: 'Packets that were lost before they were looked at.',
-    labelNames: [],
-    rows: ({ dropped }) => [{ labels: {}, count: dropped }],
+    rows: (counts) => one(counts.read().dropped),
   },
-  portknock_knocks_total: {
+  {
+    name: 'portknock_knocks_total',
     help: 'Knocks: accepted, or the reason for which they were refused.',
     labelNames: ['scheme', 'result'],
-    rows: ({ knocks }) => knocks,
+    rows: (counts) => counts.read().knocks,
   },
-  portknock_grants_total: {
+  {
+    name: 'portknock_grants_total',
     help: 'Openings.',
     labelNames: ['service', 'scheme'],
-    rows: ({ grants }) => grants,
+    rows: (counts) => counts.read().grants,
   },
-  portknock_grant_closes_total: {
+  {
+    name: 'portknock_grants_open',
+    help: 'Openings that have not ended.',
+    labelNames: ['service'],
+    rows: (counts) => counts.read().open,
+  },
+  {
+    name: 'portknock_grant_closes_total',
     help: 'Openings that ended: used, expired, revoked, superseded.',
     labelNames: ['service', 'reason'],
-    rows: ({ closes }) => closes,
+    rows: (counts) => counts.read().closes,
   },
-  portknock_errors_total: {
+  {
+    name: 'portknock_errors_total',
     help: 'Failures of the host, by code.',
     labelNames: ['code'],
-    rows: ({ errors }) => errors,
+    rows: (counts) => counts.read().errors,
   },
-};
+  {
+    name: 'portknock_start_time_seconds',
+    help: 'When counting began, Unix time.',
+    rows: (counts) => one(counts.read().sinceMs / 1000),
+  },
+  {
+    name: 'portknock_build_info',
+    help: 'A constant 1, with the version as its label.',
+    labelNames: ['version'],
+    rows: () => [{ labels: { version: version() }, count: 1 }],
+  },
+];
 
-function show(metric: Counter | Gauge, rows: readonly Count<string>[]): void {
-  metric.reset();
-  for (const { labels, count } of rows) metric.inc(labels, count);
+const OF_PROCESS: readonly Shown[] = [
+  {
+    name: 'process_resident_memory_bytes',
+    help: 'Resident memory.',
+    rows: () => one(process.memoryUsage.rss()),
+  },
+  {
+    name: 'process_cpu_seconds_total',
+    help: 'Processor time, user and system.',
+    rows: () => one((process.cpuUsage().user + process.cpuUsage().system) / 1e6),
+  },
+  {
+    name: 'process_start_time_seconds',
+    help: 'When the process started, Unix time.',
+    rows: () => one(Math.round(performance.timeOrigin) / 1000),
+  },
+];
+
+function one(count: number): readonly Count<string>[] {
+  return [{ labels: {}, count }];
 }
 
 async function loadPromClient() {
