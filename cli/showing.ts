@@ -84,7 +84,7 @@ export function statusLines(status: Status, nowMs = Date.now()): readonly string
     ...field('metrics', status.metrics ?? 'off'),
     ...field('grants', `${status.grants_open} open, ${status.grants} in all${listed(status.closes, ': ')}`),
     ...field('knocks', `${status.knocks_accepted} accepted, ${status.knocks_refused} refused`),
-    ...field('packets', `${listed(packets)}; ${status.packets_dropped} lost`),
+    ...field('packets', `${listed(packets) || 'none'}; ${status.packets_dropped} lost`),
     ...field('errors', listed(errors) || 'none'),
   ];
   if (status.rejects.length === 0) return lines;
