@@ -25,6 +25,8 @@ export interface CountsReading {
   readonly open: readonly Count<'service'>[];
 }
 
+/** Results that are there from the start: what should be seen to grow, and what is the gateway's own fault. */
+const RESULTS = ['accepted', 'replay-failed', 'replay-window', 'grant-failed'] as const;
 /** What becomes of grants, as `Metrics.close` has it. */
 const ENDS = ['used', 'expired', 'revoked', 'superseded'] as const;
 
@@ -62,12 +64,14 @@ export class KnockCounts implements Metrics {
       sinceMs: this.#sinceMs,
       packets: this.#packets.read(['decoded', 'decoded']),
       dropped: this.#dropped,
-      knocks: this.#knocks.read(...this.#configured('schemes').map((name) => [name, 'accepted'] as const)),
+      knocks: this.#knocks.read(
+        ...this.#configured('schemes').flatMap((name) => RESULTS.map((result) => [name, result] as const)),
+      ),
       grants: this.#grants.read(),
       closes: this.#closes.read(
         ...this.#configured('services').flatMap((name) => ENDS.map((reason) => [name, reason] as const)),
       ),
-      errors: this.#errors.read(),
+      errors: this.#errors.read(['other', 'other']),
       // There may be many, and not every reader wants them.
       get open() {
         return open();
