@@ -4,7 +4,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { MetricsConfig } from '../lib/index.ts';
-import { KnockError, messageOf, printable, systemCode } from '../lib/knocker.ts';
+import { isKnockError, KnockError, messageOf, printable, systemCode } from '../lib/knocker.ts';
 import { listenUnix } from './unix-server.ts';
 
 export interface MetricsServerOptions {
@@ -47,9 +47,7 @@ export async function openMetricsServer(options: MetricsServerOptions): Promise<
   try {
     await bind(server, listen);
   } catch (cause) {
-    const why = printable(systemCode(cause) === '' ? messageOf(cause) : systemCode(cause), 1000);
-    const message = `metrics cannot be offered: ${printable(metricsPlace(listen))}: ${why} (free it, or change metrics.listen)`;
-    throw new KnockError('ERR_METRICS', message, { cause });
+    throw new KnockError('ERR_METRICS', refusal(listen, cause), { cause });
   }
   server.on('error', () => undefined);
   return async () => {
@@ -64,12 +62,21 @@ async function bind(server: Server, listen: MetricsConfig): Promise<void> {
     const { path } = listen;
     // Its group may read: that of a collector.
     const place = { path, mode: 0o660, what: 'metrics socket', key: 'metrics.listen' };
-    await listenUnix(server, { ...place, taken: 'somebody answers there already' });
+    await listenUnix(server, {
+      ...place,
+      taken: `metrics cannot be offered: somebody answers at ${printable(path)} (change metrics.listen)`,
+    });
     return;
   }
   const { host, port } = listen;
   server.listen({ host, port });
   await once(server, 'listening');
+}
+
+function refusal(listen: MetricsConfig, cause: unknown): string {
+  if (isKnockError(cause)) return cause.message;
+  const why = printable(systemCode(cause) === '' ? messageOf(cause) : systemCode(cause));
+  return `metrics cannot be offered: ${metricsPlace(listen)}: ${why} (free the address, or change metrics.listen)`;
 }
 
 async function answer({
