@@ -9,7 +9,7 @@ const shared: Options = {
   outDir: 'dist',
   target: 'node20.19',
   splitting: true,
-  external: ['pcap'],
+  external: ['pcap', 'prom-client'],
   removeNodeProtocol: false,
   metafile: true, // for .ci/papers.mjs, which takes it away again
 };

@@ -2,9 +2,11 @@
 
 import { connect } from 'node:net';
 import { KnockError, messageOf, printable, systemCode } from '../lib/knocker.ts';
-import { controlPath, type Answer, type Request } from './control.ts';
+import { controlPath, type Answer } from './control.ts';
+import type { Request } from './requests.ts';
 
-const MOST_BYTES = 1024 * 1024;
+/** More than 20,000 grants with the longest names. */
+const MOST_CHARS = 16 * 1024 * 1024;
 /** A firewall may take its time. */
 const PATIENCE_MS = 30_000;
 
@@ -23,7 +25,7 @@ export async function askDaemon(
     socket.setEncoding('utf8').end(`${JSON.stringify(request)}\n`);
     for await (const part of socket as AsyncIterable<string>) {
       text += part;
-      if (text.length > MOST_BYTES) break;
+      if (text.length > MOST_CHARS) break;
     }
     return answerOf(text);
   } catch (cause) {

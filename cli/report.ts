@@ -4,7 +4,12 @@
 import { styleText } from 'node:util';
 import { isKnockError, messageOf, printable } from '../lib/knocker.ts';
 import { UsageError } from './args.ts';
+import type { EventLog, EventName } from './events.ts';
+import { asciiJson, priorityMark, textLines } from './log-line.ts';
 import { writeOut } from './output.ts';
+
+export { asciiJson };
+export type { EventLog };
 
 export const EXIT_DONE = 0;
 export const EXIT_FAILED = 1;
@@ -29,11 +34,6 @@ const CONFIGURATION = new Set([
 ]);
 
 type Style = 'red' | 'yellow';
-type Field = string | number | boolean | readonly string[] | undefined;
-
-/** What a program's events and their fields become. */
-export type EventLog = (event: string, fields: Readonly<Record<string, Field>>) => void;
-
 /** A result, for stdout. */
 export function print(text: string): void {
   writeOut(`${safe(text)}\n`);
@@ -59,32 +59,18 @@ export function fail(program: string, error: unknown): number {
 export function eventLog(format: 'text' | 'json'): EventLog {
   return (event, fields) => {
     const time = new Date().toISOString();
-    const given = Object.entries(fields).filter(([, value]) => value !== undefined);
     if (format === 'json') {
-      writeOut(`${asciiJson({ time, event, ...Object.fromEntries(given) })}\n`);
+      writeOut(`${priorityMark(1, event)}${asciiJson({ time, event, ...fields })}\n`);
       return;
     }
-    const words = given.flatMap(([name, value]) => (name === 'message' ? [] : [`${name}=${String(value)}`]));
-    // A configuration has a line for each of its problems.
-    for (const message of String(fields.message ?? '').split('\n')) {
-      line(event, [time, event, ...words, ...(message === '' ? [] : [message])].join(' '));
-    }
+    for (const text of textLines({ time, event }, fields)) line(event, text);
   };
 }
 
-function line(event: string, text: string): void {
-  if (event === 'warning') tell(text, 'yellow');
-  else if (event === 'error') tell(text, 'red');
-  else print(text);
-}
-
-/** JSON of printable ASCII only: a terminal takes it as text, a parser as the same value. */
-export function asciiJson(value: unknown): string {
-  // Without the u flag: JSON escapes UTF-16 units.
-  return JSON.stringify(value).replace(
-    /[^\x20-\x7e]/g,
-    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+function line(event: EventName, text: string): void {
+  if (event === 'warning') tell(priorityMark(2, event) + text, 'yellow');
+  else if (event === 'error') tell(priorityMark(2, event) + text, 'red');
+  else print(priorityMark(1, event) + text);
 }
 
 function exitCodeOf(error: unknown): number {

@@ -1,8 +1,7 @@
 // Runs a gateway until it is told to stop: the listener's events as log lines, signals as its end.
 
-import { assemble, isKnockError, type GatewayConfig, type KnockListener } from '../lib/index.ts';
-import { messageOf } from '../lib/knocker.ts';
-import { controlPath, openControl, type Commands } from './control.ts';
+import { assemble, isKnockError, KnockCounts, type GatewayConfig, type KnockListener } from '../lib/index.ts';
+import { prepareOperation } from './operation.ts';
 import { reloader } from './reloading.ts';
 import { EXIT_DONE, EXIT_FAILED, tell, type EventLog } from './report.ts';
 
@@ -23,19 +22,30 @@ const EXIT_PATIENCE_MS = 150;
 /** Resolves to the exit code. @throws KnockError when the gateway cannot start; nothing is left half done then */
 export async function serve(config: GatewayConfig, options: ServeOptions): Promise<number> {
   const { dryRun, format, log, load, named } = options;
-  const assembly = assemble(config, { dryRun });
+  const counts = new KnockCounts();
+  const assembly = assemble(config, { dryRun, metrics: counts });
   const { listener, driver, source } = assembly;
   const ended = endOf(listener);
   report(listener, format, log);
-  const starting = listener.start({ signal: ended.signal });
-  const started = starting.catch(() => undefined);
-  const reload = reloader({ assembly, load, log, started, signal: ended.signal });
+  let current = config;
+  const reloadable = {
+    reload: async (next: GatewayConfig): Promise<void> => {
+      await assembly.reload(next);
+      current = next;
+    },
+  };
+  let begin = (): void => undefined;
+  const started = new Promise<void>((resolve) => (begin = resolve));
+  const reload = reloader({ assembly: reloadable, load, log, started, signal: ended.signal });
   process.on('SIGHUP', () => void reload());
-  let closeControl = (): Promise<void> => Promise.resolve();
+  // A dry run may be beside the gateway that owns the state directory, and the address of the metrics.
+  const operation = dryRun
+    ? null
+    : await prepareOperation({ assembly, counts, log, config: () => current, reload });
+  let closeOperation = (): Promise<void> => Promise.resolve();
   try {
-    await starting;
-    // A dry run may be beside the gateway that owns the state directory.
-    if (!dryRun) closeControl = await control(config, { reload }, log);
+    await listener.start({ signal: ended.signal }).finally(begin);
+    if (operation !== null) closeOperation = await operation.open();
   } catch (error) {
     if (!ended.signal.aborted) {
       await listener.stop();
@@ -47,7 +57,7 @@ export async function serve(config: GatewayConfig, options: ServeOptions): Promi
     log('ready', { source: source.name, driver: driver.name, services, clients: config.clients.length });
   }
   const { reason, code } = await ended.promise;
-  await Promise.all([closeControl(), listener.stop()]);
+  await Promise.all([closeOperation(), listener.stop()]);
   log('stop', { reason });
   if (format === 'text' && driver.real) {
     const what = config.protect === false ? 'our firewall rules stay' : "the services' ports stay closed";
@@ -56,21 +66,6 @@ export async function serve(config: GatewayConfig, options: ServeOptions): Promi
   }
   setTimeout(() => process.exit(code), EXIT_PATIENCE_MS).unref();
   return code;
-}
-
-/** A gateway that cannot be spoken to is still better than none; only two of them are too many. */
-async function control(
-  config: GatewayConfig,
-  commands: Commands,
-  log: EventLog,
-): Promise<() => Promise<void>> {
-  try {
-    return await openControl({ path: controlPath(config.stateDir), commands });
-  } catch (error) {
-    if (isKnockError(error) && error.code === 'ERR_EXISTS') throw error;
-    log('warning', { message: messageOf(error) });
-    return () => Promise.resolve();
-  }
 }
 
 interface End {

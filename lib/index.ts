@@ -98,6 +98,7 @@ export { importFwknop, type FwknopImportOptions } from './config/fwknop-load.ts'
 export { importKnockd, loadKnockd, type KnockdOptions } from './config/knockd-load.ts';
 export { type Imported, type ImportNote } from './config/import-yaml.ts';
 export { type CommandsConfig, type FirewallConfig } from './config/firewall.ts';
+export { type MetricsConfig } from './config/metrics.ts';
 export { ConfigError, formatProblem, type ConfigProblem } from './config/problems.ts';
 export {
   type ClientConfig,
@@ -113,7 +114,9 @@ export { formatAddress, parseAddress, type Address, type Prefix } from './addres
 export { systemClock, type Clock } from './clock.ts';
 export { type CloseReason } from './grant/events.ts';
 export { isKnockError, KnockError, printable, type KnockErrorCode } from './errors.ts';
-export { type Metrics } from './metrics.ts';
+export { KnockCounts, type Count, type CountsReading } from './counts.ts';
+export { type Metrics, type Watched } from './metrics.ts';
+export { promMetrics, type PromMetrics, type PromOptions, type PromRegistry } from './prometheus.ts';
 export { type Reject } from './policy/throttle.ts';
 export { type ClientAccess } from './policy/access.ts';
 export { type PacketView } from './packet/view.ts';

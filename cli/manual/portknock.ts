@@ -5,13 +5,16 @@ import { CHECK } from './check.ts';
 import { COMPLETION } from './completion.ts';
 import { CONNECT } from './connect.ts';
 import { EXPLAIN } from './explain.ts';
+import { GRANTS } from './grants.ts';
 import { IMPORT } from './import.ts';
 import { INIT } from './init.ts';
 import { KEYGEN } from './keygen.ts';
 import type { Manual } from './manual.ts';
 import { RELOAD } from './reload.ts';
+import { REVOKE } from './revoke.ts';
 import { SEAL } from './seal.ts';
 import { SEND } from './send.ts';
+import { STATUS } from './status.ts';
 
 export const PORTKNOCK = {
   program: 'portknock',
@@ -23,7 +26,7 @@ export const PORTKNOCK = {
   commands: [
     { title: 'On a client', commands: [SEND, CONNECT, KEYGEN, SEAL] },
     { title: 'On either', commands: [IMPORT, COMPLETION] },
-    { title: 'On the gateway', commands: [INIT, ADD_CLIENT, RELOAD, CHECK, EXPLAIN] },
+    { title: 'On the gateway', commands: [INIT, ADD_CLIENT, STATUS, GRANTS, REVOKE, RELOAD, CHECK, EXPLAIN] },
   ],
   operands: [],
   options: {},

@@ -12,6 +12,15 @@ export const CONFIG = {
   says: "the gateway's configuration",
 } as const satisfies Option;
 
+/** Which running portknockd is meant. */
+export const DAEMON = {
+  config: CONFIG,
+  state: {
+    ...{ type: 'string', value: 'DIR', completes: 'directory' },
+    says: 'its state directory, instead of a configuration',
+  },
+} as const satisfies Manual['options'];
+
 /** Where a password comes from that is not typed. */
 export const PASSWORD_FD = {
   type: 'string',

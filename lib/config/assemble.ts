@@ -14,6 +14,7 @@ import { nftables } from '../firewall/nftables.ts';
 import { systemClock, type Clock } from '../clock.ts';
 import { KnockListener } from '../listener/listener.ts';
 import type { ReloadOptions } from '../listener/options.ts';
+import type { Metrics } from '../metrics.ts';
 import type { ClientAccess } from '../policy/access.ts';
 import { createReplayFile, fileReplay } from '../replay/file.ts';
 import { memoryReplay } from '../replay/memory.ts';
@@ -53,6 +54,7 @@ export interface AssembleOptions {
   /** Where packets come from, whatever the configuration says. */
   readonly source?: PacketSource;
   readonly clock?: Clock;
+  readonly metrics?: Metrics;
 }
 
 /** The file of the replay state within `state_dir`. */
@@ -72,7 +74,7 @@ export function createReplay(path: string): Promise<void> {
 
 /** Puts a gateway together; touches nothing. */
 export function assemble(config: GatewayConfig, options: AssembleOptions = {}): Assembly {
-  const { dryRun = false, source = sourceOf(config), clock = systemClock } = options;
+  const { dryRun = false, source = sourceOf(config), clock = systemClock, metrics } = options;
   const driver = dryRun ? mock({ clock }) : driversOf(config, clock);
   let { clients } = config;
   const replay = dryRun
@@ -84,6 +86,7 @@ export function assemble(config: GatewayConfig, options: AssembleOptions = {}): 
   const rules = rulesOf(config);
   const listener = new KnockListener({
     ...{ source, driver, replay, clock, ...rules },
+    ...(metrics === undefined ? {} : { metrics }),
     ...(dryRun ? {} : { journal: grantsFile(config.stateDir) }),
   });
   return {

@@ -9,6 +9,7 @@ import { clientsOf } from './clients.ts';
 import { parseConfigDocument } from './document.ts';
 import { firewallOf, serviceCommandsOf, type FirewallConfig } from './firewall.ts';
 import { permissionsOf, readHostFile, type ReadHostFile } from './files.ts';
+import { metricsOf } from './metrics.ts';
 import { ConfigError } from './problems.ts';
 import {
   SERVICE_NAME,
@@ -70,10 +71,11 @@ export async function parseConfig(text: string, options: ParseOptions): Promise<
     file: path,
     read,
   };
-  root.refuseStrangers([...Object.keys(settingsSchema.entries), 'firewall', 'services', 'clients']);
+  root.refuseStrangers([...Object.keys(settingsSchema.entries), 'firewall', 'metrics', 'services', 'clients']);
   const settings = root.parse(settingsSchema);
   const accessKeys = await accessKeysOf(root, context);
   const firewall = firewallOf(root);
+  const metrics = metricsOf(root);
   const source = checkSource(root, settings);
   const services = servicesOf(root, settings, firewall);
   const clients = await clientsOf(root, {
@@ -97,6 +99,7 @@ export async function parseConfig(text: string, options: ParseOptions): Promise<
     openForMs: settings.open_for,
     connections: settings.connections,
     clients,
+    metrics,
     warnings: problems.warnings,
   };
 }

@@ -9,6 +9,7 @@ const FIXED: readonly (readonly [key: string, of: (config: GatewayConfig) => unk
   ['firewall', ({ firewall }) => firewall],
   ['firewall_backend', ({ firewallBackend }) => firewallBackend],
   ['protect', ({ protect }) => protect],
+  ['metrics', ({ metrics }) => metrics],
   [
     'commands of services',
     ({ services }) =>

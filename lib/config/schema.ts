@@ -10,6 +10,7 @@ import type { OneTimeClient } from '../scheme/one-time.ts';
 import type { KnockPort } from '../scheme/sequence.ts';
 import type { SpaClient } from '../scheme/spa-clients.ts';
 import type { FirewallConfig } from './firewall.ts';
+import type { MetricsConfig } from './metrics.ts';
 import type { ConfigProblem } from './problems.ts';
 import {
   argv,
@@ -46,6 +47,8 @@ export interface GatewayConfig {
   readonly openForMs: number;
   readonly connections: number | 'unlimited';
   readonly clients: readonly ClientConfig[];
+  /** Where metrics are offered; `null` for nowhere. */
+  readonly metrics: MetricsConfig | null;
   /** What works, but should not stay so. */
   readonly warnings: readonly ConfigProblem[];
 }

@@ -99,8 +99,8 @@ export async function explain(options: ExplainOptions): Promise<Explanation> {
         if (outcome !== 'decoded' && outcome !== 'duplicate') countUnread(outcome);
       },
     },
-    granted: (grant, scheme) => {
-      findings.granted(grant, scheme);
+    accepted: (opened, scheme) => {
+      for (const grant of opened) findings.granted(grant, scheme);
     },
   });
   const feed = new Feed({ pipeline, clock, findings, unread: countUnread });

@@ -11,15 +11,14 @@ import { GrantManager } from '../grant/manager.ts';
 import { noMetrics } from '../metrics.ts';
 import { Access, type ClientAccess } from '../policy/access.ts';
 import { LocalAddresses } from '../policy/local.ts';
-import { RejectThrottle } from '../policy/throttle.ts';
 import { memoryReplay } from '../replay/memory.ts';
 import type { ReplayStore } from '../replay/store.ts';
-import type { CaptureNeed } from '../scheme/scheme.ts';
+import type { CaptureNeed, Scheme } from '../scheme/scheme.ts';
 import type { ListenerEvents } from './events.ts';
-import { Failures } from './failures.ts';
 import { checkClients, needsOf, servicesOf, type ListenerOptions, type ReloadOptions } from './options.ts';
 import { patiently } from './patience.ts';
 import { Pipeline } from './pipeline.ts';
+import { Telling } from './telling.ts';
 import { startWarnings } from './warnings.ts';
 
 type State = 'new' | 'starting' | 'running' | 'stopped';
@@ -42,11 +41,11 @@ type State = 'new' | 'starting' | 'running' | 'stopped';
  */
 export class KnockListener extends EventEmitter<ListenerEvents> {
   readonly #options: ListenerOptions;
-  readonly #services: readonly Service[];
+  #services: readonly Service[];
+  #schemes: readonly Scheme[];
   readonly #clock: Clock;
   readonly #replay: ReplayStore;
-  readonly #throttle: RejectThrottle;
-  readonly #failures: Failures;
+  readonly #telling: Telling;
   readonly #grants: GrantManager;
   readonly #local: LocalAddresses;
   readonly #pipeline: Pipeline;
@@ -61,40 +60,35 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
     super();
     this.#options = options;
     this.#services = servicesOf(options);
+    this.#schemes = options.schemes;
     this.#needs = needsOf(options);
     checkClients(options);
     const clock = (this.#clock = options.clock ?? systemClock);
     this.#replay = options.replay ?? memoryReplay();
-    this.#throttle = new RejectThrottle(clock, (reject) => this.emit('reject', reject));
-    this.#failures = new Failures(clock, (error) => this.emit('error', error));
-    const metrics = options.metrics ?? noMetrics;
+    const { driver, source, schemes, metrics = noMetrics } = options;
+    const telling = (this.#telling = new Telling({ emitter: this, metrics, clock }));
+    const { throttle, accepted, closed, failed } = telling;
     this.#grants = new GrantManager({
-      driver: options.driver,
-      services: this.#services,
-      clock,
-      journal: journalFor(options),
-      events: {
-        closed: (grant, reason) => {
-          metrics.close(reason, grant.service);
-          this.emit('close', { grant, reason });
-        },
-        failed: this.#failed,
-      },
+      ...{ driver, clock, services: this.#services, journal: journalFor(options) },
+      events: { closed, failed },
     });
     this.#local = new LocalAddresses(clock);
     this.#pipeline = new Pipeline({
-      rules: { schemes: options.schemes, access: this.#accessOf(options.clients) },
-      local: options.source.checksDestination ? this.#local : null,
-      replay: this.#replay,
-      grants: this.#grants,
-      throttle: this.#throttle,
-      metrics,
-      granted: (grant, scheme) => {
-        metrics.grant(grant.service, scheme);
-        this.emit('grant', { grant, scheme });
-      },
-      failed: this.#failed,
+      rules: { schemes, access: this.#accessOf(options.clients) },
+      local: source.checksDestination ? this.#local : null,
+      ...{ replay: this.#replay, grants: this.#grants, throttle, metrics, accepted, failed },
     });
+    metrics.watch(this);
+  }
+
+  /** Names of the services that it goes by now. */
+  get services(): readonly string[] {
+    return this.#services.map(({ name }) => name);
+  }
+
+  /** Names of the schemes that it goes by now. */
+  get schemes(): readonly string[] {
+    return this.#schemes.map(({ name }) => name);
   }
 
   /** The grants that are open now. */
@@ -170,18 +164,20 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
     // Until the firewall has agreed, what either needs is seen.
     await source.renew?.([...before, ...after]);
     try {
-      await this.#grants.update(services, { warning: this.#warning });
+      await this.#grants.update(services, { warning: this.#telling.warning });
     } catch (error) {
       await source.renew?.(before);
       throw error;
     }
+    this.#services = services;
+    this.#schemes = options.schemes;
     this.#needs = after;
     this.#pipeline.replaceRules({ schemes: options.schemes, access });
-    await source.renew?.(after).catch(this.#failed);
+    await source.renew?.(after).catch(this.#telling.failed);
     // What was admitted by the old rules a moment ago is on its way into the firewall.
     await this.#grants.settled();
     for (const { id, client, service } of this.grants) {
-      if (!access.allows(client, service)) await this.revoke(id).catch(this.#failed);
+      if (!access.allows(client, service)) await this.revoke(id).catch(this.#telling.failed);
     }
   }
 
@@ -194,19 +190,11 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
     });
   }
 
-  readonly #failed = (error: unknown): void => {
-    this.#failures.note(error);
-  };
-
-  readonly #warning = (message: string): void => {
-    this.emit('warning', { message });
-  };
-
   async #open(signal: AbortSignal | undefined): Promise<void> {
     const { source, driver, schemes } = this.#options;
-    startWarnings({ driver, schemes, replay: this.#replay }).forEach(this.#warning);
+    startWarnings({ driver, schemes, replay: this.#replay }).forEach(this.#telling.warning);
     const windowMs = Math.max(0, ...schemes.map(({ validityMs }) => validityMs));
-    await this.#replay.open({ clock: this.#clock, windowMs, warning: this.#warning });
+    await this.#replay.open({ clock: this.#clock, windowMs, warning: this.#telling.warning });
     this.#requireStarting(signal);
     await source.open({
       clock: this.#clock,
@@ -219,15 +207,15 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
           if (this.#state === 'running') this.#pipeline.frame(...frame);
         },
         end: () => void this.#pipeline.settled().then(() => this.emit('end')),
-        warning: this.#warning,
+        warning: this.#telling.warning,
         dropped: (count) => {
           this.#options.metrics?.dropped(count);
         },
-        error: this.#failed,
+        error: this.#telling.failed,
       },
     });
     this.#requireStarting(signal);
-    await this.#grants.start({ warning: this.#warning });
+    await this.#grants.start({ warning: this.#telling.warning });
     this.#requireStarting(signal);
   }
 
@@ -239,12 +227,12 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
 
   async #close(): Promise<void> {
     this.#state = 'stopped';
-    const patience = { clock: this.#clock, warning: this.#warning };
+    const patience = { clock: this.#clock, warning: this.#telling.warning };
     await patiently(this.#options.source.close(), patience);
     await patiently(this.#pipeline.settled(), patience);
-    this.#throttle.flush();
+    this.#telling.flushRejects();
     await patiently(this.#grants.stop(), patience);
     await patiently(this.#replay.close(), patience);
-    this.#failures.flush();
+    this.#telling.flushFailures();
   }
 }

@@ -33,7 +33,8 @@ export interface PipelineParts {
   readonly grants: GrantManager;
   readonly throttle: Pick<RejectThrottle, 'note'>;
   readonly metrics: Metrics;
-  readonly granted: (grant: Grant, scheme: string) => void;
+  /** What a knock opened; nothing when it asked to close. `timeMs`: when its packet came. */
+  readonly accepted: (grants: readonly Grant[], scheme: string, timeMs: number) => void;
   readonly failed: (error: unknown) => void;
 }
 
@@ -162,7 +163,7 @@ export class Pipeline {
     // The rules were replaced while the claim was written: what is claimed needs no claim.
     else if (opened.length === 0 && rules !== this.#rules)
       await this.#admit(scheme, claimed(request), source, timeMs);
-    else for (const grant of opened) this.#parts.granted(grant, scheme.name);
+    else this.#parts.accepted(opened, scheme.name, timeMs);
   }
 
   /** Whether that is known already; else the claim says. */

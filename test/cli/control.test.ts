@@ -9,12 +9,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { askDaemon } from '../../cli/control-client.ts';
 import { controlPath, openControl, type Commands } from '../../cli/control.ts';
+import { FLAG, GRANT_ID } from '../../cli/requests.ts';
+
+const BAD_ID = 'id of revoke must be 4 to 64 of a-z and 0-9';
+const TEXT = { rule: 'text', fits: (value: unknown) => typeof value === 'string' };
 
 const COMMANDS: Commands = {
-  reload: () => Promise.resolve({ ok: true, clients: 3 }),
-  echo: ({ text }) => Promise.resolve({ ok: true, text }),
-  refuse: () => Promise.resolve({ ok: false, message: 'a.yaml:1:2: no' }),
-  throws: () => Promise.reject(new Error('it broke')),
+  reload: { takes: {}, run: () => ({ ok: true, clients: 3 }) },
+  echo: { takes: { text: TEXT, all: FLAG }, run: ({ text }) => Promise.resolve({ ok: true, text }) },
+  revoke: { takes: { id: GRANT_ID }, run: ({ id }) => ({ ok: true, id }) },
+  refuse: { takes: {}, run: () => ({ ok: false, message: 'a.yaml:1:2: no' }) },
+  throws: { takes: {}, run: () => Promise.reject(new Error('it broke')) },
 };
 
 describe('the control socket', () => {
@@ -74,6 +79,24 @@ describe('the control socket', () => {
     ['a long line', 'x'.repeat(5000), '{"ok":false,"message":"request is longer than 4096 bytes"}\n'],
     ['nothing', '', ''],
     ['half a line', '{"command":', ''],
+    ['a field too many', '{"command":"reload","force":1}\n', refusal("reload takes no 'force'")],
+    [
+      'a field of the language',
+      '{"command":"reload","__proto__":1}\n',
+      refusal("reload takes no '__proto__'"),
+    ],
+    ['a field too few', '{"command":"echo"}\n', refusal('text of echo is missing')],
+    ['a field of another type', '{"command":"echo","text":["a"]}\n', refusal('text of echo must be text')],
+    ['nothing in a field', '{"command":"echo","text":null}\n', refusal('text of echo must be text')],
+    [
+      'no flag where one may be',
+      '{"command":"echo","text":"a","all":"yes"}\n',
+      refusal('all of echo must be true or false'),
+    ],
+    ['a short id', '{"command":"revoke","id":"abc"}\n', refusal(BAD_ID)],
+    ['a long id', `{"command":"revoke","id":"${'a'.repeat(65)}"}\n`, refusal(BAD_ID)],
+    ['an id that is none', '{"command":"revoke","id":"abcd\\n"}\n', refusal(BAD_ID)],
+    ['an id', '{"command":"revoke","id":"abcd"}\n', '{"ok":true,"id":"abcd"}\n'],
     ['more behind the line', '{"command":"reload"}\n{"command":"refuse"}\n', '{"ok":true,"clients":3}\n'],
   ];
   for (const [what, text, answer] of requests) {
@@ -156,6 +179,10 @@ describe('the control socket', () => {
     }
   });
 });
+
+function refusal(message: string): string {
+  return `${JSON.stringify({ ok: false, message })}\n`;
+}
 
 async function said(path: string, text: string): Promise<string> {
   const socket = connect({ path, allowHalfOpen: true });

@@ -183,6 +183,7 @@ describe('a reload', () => {
     ['another firewall', (text) => `${text}firewall: mock\n`, [line('firewall')]],
     ['another backend', (text) => `${text}firewall_backend: nft\n`, [line('firewall_backend')]],
     ['another protection', (text) => `${text}protect: false\n`, [line('protect')]],
+    ['other metrics', (text) => `${text}metrics: { listen: 127.0.0.1:9469 }\n`, [line('metrics')]],
     [
       'all of that',
       (text) =>

@@ -3,14 +3,14 @@
 import assert from 'node:assert/strict';
 import { isKnockError, KnockError } from '../../lib/errors.ts';
 import type { Grant } from '../../lib/firewall/driver.ts';
-import type { Metrics } from '../../lib/metrics.ts';
+import { noMetrics, type Metrics, type Watched } from '../../lib/metrics.ts';
 import type { ClientAccess } from '../../lib/policy/access.ts';
 import type { Reject } from '../../lib/policy/throttle.ts';
 import { memoryReplay } from '../../lib/replay/memory.ts';
 import type { ClaimResult, ReplayStore } from '../../lib/replay/store.ts';
 import { oneTime } from '../../lib/scheme/one-time.ts';
 import { oneTimeKnocks } from '../../lib/scheme/one-time-key.ts';
-import type { RejectReason } from '../../lib/scheme/scheme.ts';
+import type { RejectReason, Scheme } from '../../lib/scheme/scheme.ts';
 import { sequence } from '../../lib/scheme/sequence.ts';
 import { memorySource } from '../../lib/testing/source.ts';
 import { frame } from '../support/frames.ts';
@@ -475,9 +475,66 @@ describe('KnockListener metrics', () => {
       'packet decoded': 3,
       'packet fragment': 1,
       'reject replayed spoken': 1,
+      'accept spoken 0 ms': 1,
       'grant ssh spoken': 1,
       'close expired ssh': 1,
     });
+  });
+
+  it('count failures by their code, also those that the events hold back', async () => {
+    const { metrics, counts } = counter();
+    const { source, clock, said } = await started({ metrics });
+    for (let i = 0; i < 3; i += 1) source.fail(new KnockError('ERR_CAPTURE', 'gone'));
+    source.fail(new Error('gone'));
+    await clock.advance(0);
+    assert.deepEqual(counts, { 'error ERR_CAPTURE': 3, 'error other': 1 });
+    assert.deepEqual(said, ['error gone', 'error gone']);
+  });
+
+  it('tell from the packet’s time how long it took to open, and of a knock that opened nothing that it did not', async () => {
+    const { metrics, counts } = counter();
+    const plain = spoken();
+    const closing: Scheme = {
+      ...plain,
+      match(packet, history) {
+        const match = plain.match(packet, history);
+        return match?.kind === 'request' && match.counter === 2n ? { ...match, close: true } : match;
+      },
+    };
+    const { source, clock } = await started({
+      ...{ metrics, schemes: [closing] },
+      drive: (good) => ({
+        open: async (grant) => {
+          await new Promise<void>((resolve) => clock.after(7, resolve));
+          await good.open(grant);
+        },
+      }),
+    });
+    source.frame(request(1));
+    await clock.advance(0);
+    await clock.advance(7);
+    source.frame(request(2));
+    await clock.advance(0);
+    assert.deepEqual(
+      Object.keys(counts).filter((each) => each.startsWith('accept')),
+      ['accept spoken 7 ms', 'accept spoken no ms'],
+    );
+  });
+
+  it('can read names and grants of the listener that counts there, and what a reload made of them', async () => {
+    let watched: Watched | null = null;
+    const metrics: Metrics = { ...noMetrics, watch: (listener) => (watched = listener) };
+    const { listener, source, clock } = await started({ metrics });
+    assert.equal(watched, listener);
+    source.frame(request(1));
+    await clock.advance(0);
+    assert.deepEqual([listener.services, listener.schemes, listener.grants.length], [['ssh'], ['spoken'], 1]);
+    const services = { ssh: { port: 22 }, admin: { port: 8443 } };
+    await listener.reload({ schemes: [], services, clients: [] });
+    assert.deepEqual(
+      [listener.services, listener.schemes, listener.grants.length],
+      [['ssh', 'admin'], [], 0],
+    );
   });
 
   it('count rejects that the events hold back', async () => {
@@ -511,11 +568,13 @@ function counter(): { metrics: Metrics; counts: Record<string, number> } {
       counts[key] = (counts[key] ?? 0) + 1;
     };
   const metrics: Metrics = {
+    ...noMetrics,
     packet: count('packet'),
+    accept: (scheme, openMs) => count('accept')(scheme, `${openMs === null ? 'no' : openMs} ms`),
+    error: count('error'),
     reject: count('reject'),
     grant: count('grant'),
     close: count('close'),
-    dropped: () => undefined,
   };
   return { metrics, counts };
 }

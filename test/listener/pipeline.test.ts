@@ -88,7 +88,9 @@ async function line({
     }),
     throttle: new RejectThrottle(clock, ({ reason, source }) => steps.push(`reject ${reason} ${source}`)),
     metrics: { ...noMetrics, packet: (outcome) => steps.push(outcome) },
-    granted: ({ service, source }) => steps.push(`granted ${service} ${source}`),
+    accepted: (grants) => {
+      for (const { service, source } of grants) steps.push(`granted ${service} ${source}`);
+    },
     failed,
   });
   return {

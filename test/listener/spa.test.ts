@@ -2,6 +2,7 @@
 // that is told.
 
 import assert from 'node:assert/strict';
+import { noMetrics } from '../../lib/metrics.ts';
 import type { ClientAccess } from '../../lib/policy/access.ts';
 import type { Reject } from '../../lib/policy/throttle.ts';
 import { memoryReplay } from '../../lib/replay/memory.ts';
@@ -169,13 +170,8 @@ describe('a copy of an SPA knock', () => {
   it('is no event, nor a second opening, when it comes from where the first came from', async () => {
     const counts: string[] = [];
     const metrics = {
+      ...noMetrics,
       packet: (outcome: string) => void counts.push(outcome),
-      ...{
-        reject: () => undefined,
-        grant: () => undefined,
-        close: () => undefined,
-        dropped: () => undefined,
-      },
     };
     const parts = await started({ metrics });
     const bytes = await parts.knock();
