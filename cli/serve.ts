@@ -2,7 +2,8 @@
 
 import { assemble, isKnockError, type GatewayConfig, type KnockListener } from '../lib/index.ts';
 import { messageOf } from '../lib/knocker.ts';
-import { controlPath, openControl, type Commands } from './control.ts';
+import { controlPath, openControl, type Answer, type Commands } from './control.ts';
+import { notifier } from './notify.ts';
 import { reloader } from './reloading.ts';
 import { EXIT_DONE, EXIT_FAILED, tell, type EventLog } from './report.ts';
 
@@ -26,10 +27,21 @@ export async function serve(config: GatewayConfig, options: ServeOptions): Promi
   const assembly = assemble(config, { dryRun });
   const { listener, driver, source } = assembly;
   const ended = endOf(listener);
+  const warn = (message: string): void => {
+    log('warning', { message });
+  };
+  const manager = notifier({ env: process.env, alive: async () => listener.alive, warn });
   report(listener, format, log);
   const starting = listener.start({ signal: ended.signal });
   const started = starting.catch(() => undefined);
-  const reload = reloader({ assembly, load, log, started, signal: ended.signal });
+  const status = `listening on ${source.name}`;
+  const takeAnew = reloader({ assembly, load, log, started, signal: ended.signal });
+  const reload = async (): Promise<Answer> => {
+    manager.reloading();
+    const answer = await takeAnew();
+    manager.reloaded(answer.ok ? status : `${status}, by the old rules: the new configuration was refused`);
+    return answer;
+  };
   process.on('SIGHUP', () => void reload());
   let closeControl = (): Promise<void> => Promise.resolve();
   try {
@@ -45,8 +57,10 @@ export async function serve(config: GatewayConfig, options: ServeOptions): Promi
   if (!ended.signal.aborted) {
     const services = Object.keys(config.services);
     log('ready', { source: source.name, driver: driver.name, services, clients: config.clients.length });
+    manager.ready(status);
   }
   const { reason, code } = await ended.promise;
+  manager.stopping();
   await Promise.all([closeControl(), listener.stop()]);
   log('stop', { reason });
   if (format === 'text' && driver.real) {

@@ -102,6 +102,11 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
     return this.#grants.open;
   }
 
+  /** Whether it runs and its source hears; for a health check. False before start() and after stop(). */
+  get alive(): boolean {
+    return this.#state === 'running' && this.#options.source.alive?.() !== false;
+  }
+
   /**
    * Resolves when the ports are closed and the capture runs. Aborting `signal` later stops the listener.
    *
