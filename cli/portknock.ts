@@ -21,6 +21,7 @@ On either
 On the gateway
   init         write a new gateway configuration
   add-client   add a client and write its profile
+  install-service  make portknockd a service of systemd
   reload       have the running portknockd take its configuration anew
   check        show how strong the configured knocks are
   explain      say of a capture what the gateway would have done, and why
@@ -36,6 +37,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ readonly run: Run }>>> =
   import: () => import('./commands/import.ts'),
   init: () => import('./commands/init.ts'),
   'add-client': () => import('./commands/add-client.ts'),
+  'install-service': () => import('./commands/install-service.ts'),
   reload: () => import('./commands/reload.ts'),
   check: () => import('./commands/check.ts'),
   explain: () => import('./commands/explain.ts'),

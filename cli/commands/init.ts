@@ -2,6 +2,7 @@
 
 import { resolve } from 'node:path';
 import { createConfig } from '../../lib/index.ts';
+import { accountFor, handOver } from '../initialising.ts';
 import { readArgs, UsageError } from '../args.ts';
 import { EXIT_DONE, print, tell } from '../report.ts';
 
@@ -15,6 +16,8 @@ readable by you only. Overwrites nothing.
   -c, --config FILE      or the whole path
   -i, --interface eth0   where knocks arrive (default: the default route's)
       --gateway NAME     what clients call this host (default: its host name)
+      --user NAME        the account without rights that reads packets (default
+                         portknock, made if it is missing; root: none)
   -h, --help             this text
   -V, --version          the version
 `;
@@ -27,6 +30,7 @@ const OPTIONS = {
   config: { type: 'string', short: 'c' },
   interface: { type: 'string', short: 'i' },
   gateway: { type: 'string' },
+  user: { type: 'string' },
 } as const;
 
 /** Runs the command. */
@@ -38,12 +42,15 @@ export async function run(args: readonly string[]): Promise<number> {
     throw new UsageError('--dir and --config exclude each other');
   const path = resolve(config ?? (dir === undefined ? USUAL_CONFIG : `${dir}/portknockd.yaml`));
   const services = service.map(serviceOf);
+  const account = await accountFor(line.values.user, path);
   const files = await createConfig({
     path,
     services,
     ...(device === undefined ? {} : { interface: device }),
     ...(gateway === undefined ? {} : { gateway }),
+    ...(account === null ? {} : { user: account.name }),
   });
+  if (account !== null) await handOver(account, files);
   for (const file of files) print(file);
   const where = path === USUAL_CONFIG ? '' : ` --config ${path}`;
   tell("next: take a client's public key (~/.ssh/id_ed25519.pub will do) here as NAME.pub, and:");
