@@ -31,6 +31,7 @@ const packages = [
   ['fwknop-client', 'fwknop'],
   ['fwknop-server', 'fwknopd'],
   ['rsync', 'rsync'],
+  ['systemd', '/lib/systemd/systemd'],
   ['python3', 'python3', 'demo'],
   ['make', 'make', 'demo'],
   ['g++', 'g++', 'demo'],
