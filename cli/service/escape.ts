@@ -15,5 +15,9 @@ export function quoted(word: string): string {
 
 /** A command line; in its arguments, unlike in the program's path, variables would be replaced. */
 export function commandLine([program, ...args]: readonly [string, ...string[]]): string {
+  if (/["'\\]/u.test(program))
+    throw new UsageError(
+      `systemd starts no program with quotes or backslashes in its path: '${printable(program, 200)}' (move it)`,
+    );
   return [quoted(program), ...args.map((arg) => quoted(arg).replaceAll('$', () => '$$'))].join(' ');
 }

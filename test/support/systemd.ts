@@ -32,16 +32,11 @@ const BOOT = [
 export class SystemdHost {
   /** A folder of this host. */
   readonly folder: string;
-  readonly #space: Namespace;
   readonly #group: string;
   readonly #boot: ChildProcess;
   readonly #pid: number;
 
-  private constructor(
-    space: Namespace,
-    parts: { folder: string; group: string; boot: ChildProcess; pid: number },
-  ) {
-    this.#space = space;
+  private constructor(parts: { folder: string; group: string; boot: ChildProcess; pid: number }) {
     this.folder = parts.folder;
     this.#group = parts.group;
     this.#boot = parts.boot;
@@ -64,7 +59,7 @@ export class SystemdHost {
       { stdio: ['ignore', 'ignore', 'inherit'], env: { PATH: process.env.PATH } },
     );
     const pid = await firstChild(boot);
-    const host = new SystemdHost(space, { folder, group, boot, pid });
+    const host = new SystemdHost({ folder, group, boot, pid });
     for (;;) {
       const { stdout } = await host.run('systemctl', ['is-active', 'basic.target']);
       if (stdout.trim() === 'active') return host;
