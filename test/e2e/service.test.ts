@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createWorld, type World } from '../support/netns.ts';
 import { programArgs } from '../support/programs.ts';
-import { SystemdHost, systemdFault } from '../support/systemd.ts';
+import { SystemdHost, systemdFault } from './systemd-host.ts';
 import { describeInNamespaces } from './support.ts';
 
 const UNIT = 'portknockd.service';

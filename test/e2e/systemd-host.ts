@@ -8,8 +8,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { finished, type Finished, type Namespace } from './netns.ts';
-import { programArgs, type Program } from './programs.ts';
+import { finished, type Finished, type Namespace } from '../support/netns.ts';
+import { programArgs, type Program } from '../support/programs.ts';
 
 const SYSTEMD = '/lib/systemd/systemd';
 const TARGETS = ['sysinit', 'basic', 'shutdown', 'umount', 'local-fs', 'network', 'multi-user'];
