@@ -35,6 +35,7 @@ const packages = [
   ['mandoc', 'mandoc'],
   ['groff-base', 'groff'],
   ['curl', 'curl'],
+  ['systemd', '/lib/systemd/systemd'],
   ['python3', 'python3', 'demo'],
   ['make', 'make', 'demo'],
   ['g++', 'g++', 'demo'],

@@ -15,6 +15,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ readonly run: Run }>>> =
   import: () => import('./commands/import.ts'),
   init: () => import('./commands/init.ts'),
   'add-client': () => import('./commands/add-client.ts'),
+  'install-service': () => import('./commands/install-service.ts'),
   status: () => import('./commands/status.ts'),
   grants: () => import('./commands/grants.ts'),
   revoke: () => import('./commands/revoke.ts'),

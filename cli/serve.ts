@@ -2,6 +2,8 @@
 
 import { assemble, isKnockError, KnockCounts, type GatewayConfig, type KnockListener } from '../lib/index.ts';
 import { prepareOperation } from './operation.ts';
+import type { Answer } from './control.ts';
+import { notifier } from './notify.ts';
 import { reloader } from './reloading.ts';
 import { EXIT_DONE, EXIT_FAILED, tell, type EventLog } from './report.ts';
 
@@ -26,6 +28,10 @@ export async function serve(config: GatewayConfig, options: ServeOptions): Promi
   const assembly = assemble(config, { dryRun, metrics: counts });
   const { listener, driver, source } = assembly;
   const ended = endOf(listener);
+  const warn = (message: string): void => {
+    log('warning', { message });
+  };
+  const manager = notifier({ env: process.env, alive: async () => listener.alive, warn });
   report(listener, format, log);
   let current = config;
   const reloadable = {
@@ -36,7 +42,14 @@ export async function serve(config: GatewayConfig, options: ServeOptions): Promi
   };
   let begin = (): void => undefined;
   const started = new Promise<void>((resolve) => (begin = resolve));
-  const reload = reloader({ assembly: reloadable, load, log, started, signal: ended.signal });
+  const status = `listening on ${source.name}`;
+  const takeAnew = reloader({ assembly: reloadable, load, log, started, signal: ended.signal });
+  const reload = async (): Promise<Answer> => {
+    manager.reloading();
+    const answer = await takeAnew();
+    manager.reloaded(answer.ok ? status : `${status}, by the old rules: the new configuration was refused`);
+    return answer;
+  };
   process.on('SIGHUP', () => void reload());
   // A dry run may be beside the gateway that owns the state directory, and the address of the metrics.
   const operation = dryRun
@@ -55,8 +68,10 @@ export async function serve(config: GatewayConfig, options: ServeOptions): Promi
   if (!ended.signal.aborted) {
     const services = Object.keys(config.services);
     log('ready', { source: source.name, driver: driver.name, services, clients: config.clients.length });
+    manager.ready(status);
   }
   const { reason, code } = await ended.promise;
+  manager.stopping();
   await Promise.all([closeOperation(), listener.stop()]);
   log('stop', { reason });
   if (format === 'text' && driver.real) {

@@ -2,6 +2,7 @@
 
 import { resolve } from 'node:path';
 import { createConfig } from '../../lib/index.ts';
+import { accountFor, handOver } from '../initialising.ts';
 import { readArgs, UsageError } from '../args.ts';
 import { INIT } from '../manual/init.ts';
 import { EXIT_DONE, print, tell } from '../report.ts';
@@ -17,12 +18,15 @@ export async function run(args: readonly string[]): Promise<number> {
     throw new UsageError('--dir and --config exclude each other');
   const path = resolve(config ?? (dir === undefined ? USUAL_CONFIG : `${dir}/portknockd.yaml`));
   const services = service.map(serviceOf);
+  const account = await accountFor(line.values.user, path);
   const files = await createConfig({
     path,
     services,
     ...(device === undefined ? {} : { interface: device }),
     ...(gateway === undefined ? {} : { gateway }),
+    ...(account === null ? {} : { user: account.name }),
   });
+  if (account !== null) await handOver(account, files);
   for (const file of files) print(file);
   const where = path === USUAL_CONFIG ? '' : ` --config ${path}`;
   tell("next: take a client's public key (~/.ssh/id_ed25519.pub will do) here as NAME.pub, and:");

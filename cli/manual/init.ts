@@ -42,6 +42,11 @@ export const INIT = {
       says: 'where knocks arrive',
       usual: "the default route's",
     },
+    user: {
+      ...{ type: 'string', value: 'NAME', completes: 'user' },
+      says: 'the account without rights that reads packets, made if it is missing; root: none',
+      usual: 'portknock',
+    },
     gateway: { type: 'string', value: 'NAME', says: 'what clients call this host', usual: 'its host name' },
   },
   files: GATEWAY_FILES,

@@ -8,6 +8,7 @@ import { EXPLAIN } from './explain.ts';
 import { GRANTS } from './grants.ts';
 import { IMPORT } from './import.ts';
 import { INIT } from './init.ts';
+import { INSTALL_SERVICE } from './install-service.ts';
 import { KEYGEN } from './keygen.ts';
 import type { Manual } from './manual.ts';
 import { RELOAD } from './reload.ts';
@@ -26,7 +27,10 @@ export const PORTKNOCK = {
   commands: [
     { title: 'On a client', commands: [SEND, CONNECT, KEYGEN, SEAL] },
     { title: 'On either', commands: [IMPORT, COMPLETION] },
-    { title: 'On the gateway', commands: [INIT, ADD_CLIENT, STATUS, GRANTS, REVOKE, RELOAD, CHECK, EXPLAIN] },
+    {
+      title: 'On the gateway',
+      commands: [INIT, ADD_CLIENT, INSTALL_SERVICE, STATUS, GRANTS, REVOKE, RELOAD, CHECK, EXPLAIN],
+    },
   ],
   operands: [],
   options: {},

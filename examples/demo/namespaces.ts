@@ -106,7 +106,19 @@ async function startGateway(
     story.command(`portknock ${args.join(' ')}`);
     await processes.must(nodeArgv(PORTKNOCK, ...args), gateway);
   };
-  await portknock('init', '--dir', '.', '-i', device, '--gateway', address[4], '--service', 'ssh=22');
+  await portknock(
+    'init',
+    '--dir',
+    '.',
+    '--user',
+    'root',
+    '-i',
+    device,
+    '--gateway',
+    address[4],
+    '--service',
+    'ssh=22',
+  );
   await portknock('add-client', 'laptop', '--one-time', '-s', 'ssh', '-c', CONFIG);
   const path = join(FOLDER, CONFIG);
   const written = await readFile(path, 'utf8');

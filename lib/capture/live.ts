@@ -71,6 +71,10 @@ class LiveCapture implements PacketSource {
     await this.#run.renew(needs);
   }
 
+  alive(): boolean {
+    return this.#run?.alive === true;
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     this.#sink?.hush();

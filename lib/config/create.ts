@@ -22,6 +22,8 @@ export interface CreateConfigOptions {
   readonly interface?: string;
   /** The host's name unless said. */
   readonly gateway?: string;
+  /** The account that the half without rights runs as; none unless said. */
+  readonly user?: string;
 }
 
 /** Makes a gateway: configuration, access key (0600) and empty replay state. @throws KnockError `ERR_EXISTS`, `ERR_WRITE` */
@@ -37,11 +39,14 @@ export async function createConfig(options: CreateConfigOptions): Promise<readon
     services: options.services,
     accessKeyFile: 'gateway.key',
     stateDir,
+    ...(options.user === undefined ? {} : { user: options.user }),
   });
   const secret = newSecret();
   await parseConfig(text, { path, readFile: () => Promise.resolve(ownFile(secret)) });
   await requireAbsent([path, keyFile]);
-  await makeDirectory(directory);
+  // The account has to pass through to its state; the names in there are no secret.
+  const passable = options.user !== undefined && stateDir !== SYSTEM_STATE;
+  await makeDirectory(directory, passable ? 0o711 : 0o700);
   // State that is there already is kept: a knock that was used stays used.
   const fresh = !(await exists(replay));
   if (fresh) await createReplay(replay);
@@ -88,9 +93,9 @@ export async function createKeyPair({
   return files;
 }
 
-async function makeDirectory(path: string): Promise<void> {
+async function makeDirectory(path: string, mode: number): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 });
+    await mkdir(path, { recursive: true, mode });
   } catch (error) {
     throw writeError(path, error);
   }

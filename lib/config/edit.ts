@@ -10,6 +10,7 @@ export interface NewConfig {
   readonly stateDir: string;
   readonly accessKeyFile: string;
   readonly services: readonly { readonly name: string; readonly port: number }[];
+  readonly user?: string;
 }
 
 /** The text of a new configuration, without clients. */
@@ -19,6 +20,7 @@ export function newConfigText({
   stateDir,
   accessKeyFile,
   services,
+  user,
 }: NewConfig): string {
   const lines = services.map(({ name, port }) => `  ${scalar(name)}: { port: ${port} }`);
   const set = (line: string, comment: string): string => `${line.padEnd(30)} # ${comment}`;
@@ -29,7 +31,7 @@ ${set(`gateway: ${scalar(gateway)}`, 'what clients call this host')}
 ${set(`interface: ${scalar(device)}`, 'where knocks arrive (any for all interfaces)')}
 ${set('knock_port: 62201', 'UDP port of the knocks; nothing ever answers there')}
 ${set(`state_dir: ${scalar(stateDir)}`, 'which knocks were used: they must not work again')}
-${set('firewall: iptables', 'or nftables')}
+${user === undefined ? '' : `${set(`user: ${scalar(user)}`, 'whom the half that reads packets runs as, without rights')}\n`}${set('firewall: iptables', 'or nftables')}
 ${set('protect: true', "close the services' ports, like the host's other closed ports;")}
 ${set('', 'or drop, reject, or false when your own rules close them')}
 ${set(`access_key_file: ${scalar(accessKeyFile)}`, 'part of every profile: keeps strangers from the parser')}

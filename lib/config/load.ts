@@ -91,6 +91,7 @@ export async function parseConfig(text: string, options: ParseOptions): Promise<
     source,
     knockPort: settings.knock_port,
     stateDir: resolve(context.directory, settings.state_dir),
+    user: settings.user,
     firewall,
     firewallBackend: settings.firewall_backend,
     protect: settings.protect,

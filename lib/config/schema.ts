@@ -38,6 +38,8 @@ export interface GatewayConfig {
     { readonly kind: 'interface'; readonly name: string } | ({ readonly kind: 'socket' } & SocketAddress);
   readonly knockPort: number;
   readonly stateDir: string;
+  /** The account of the half that reads packets; `root`: none. */
+  readonly user: string;
   readonly firewall: FirewallConfig;
   readonly firewallBackend: 'auto' | 'legacy' | 'nft';
   readonly protect: boolean | 'drop' | 'reject';
@@ -155,6 +157,10 @@ export const settingsSchema = v.object({
   ),
   knock_port: v.optional(port('knock_port'), 62201),
   state_dir: v.optional(path('state_dir'), '/var/lib/portknock'),
+  user: v.optional(
+    text('user', 'the name of an account', /^[a-z_][a-z0-9_-]{0,30}$/u, 'as in portknock'),
+    'root',
+  ),
   firewall_backend: v.optional(oneOf('firewall_backend', ['auto', 'legacy', 'nft']), 'auto'),
   protect: v.optional(oneOf('protect', [true, 'drop', 'reject', false]), true),
   access_key: v.optional(accessKeys('access_key', secretText)),

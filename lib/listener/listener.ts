@@ -31,12 +31,9 @@ type State = 'new' | 'starting' | 'running' | 'stopped';
  * const listener = new KnockListener({
  *   source: udpSocket({ port: [40000, 40015] }),
  *   schemes: [oneTime({ clients: { field: { secret, ports: [40000, 40015] } } })],
- *   driver: mock(),
- *   services: { ssh: { port: 22 } },
- *   clients: [{ name: 'field', services: ['ssh'] }],
+ *   driver: mock(), services: { ssh: { port: 22 } }, clients: [{ name: 'field', services: ['ssh'] }],
  * });
- * listener.on('grant', ({ grant }) => console.log(`${grant.source} may open ${grant.service}`));
- * await listener.start();
+ * await listener.on('grant', ({ grant }) => console.log(`${grant.source} may open ${grant.service}`)).start();
  * ```
  */
 export class KnockListener extends EventEmitter<ListenerEvents> {
@@ -96,6 +93,11 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
     return this.#grants.open;
   }
 
+  /** Whether it runs and its source hears: for a health check. */
+  get alive(): boolean {
+    return this.#state === 'running' && this.#options.source.alive?.() !== false;
+  }
+
   /**
    * Resolves when the ports are closed and the capture runs. Aborting `signal` later stops the listener.
    *
@@ -125,8 +127,7 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
 
   /** Stops listening, within a second. The ports stay closed; open grants end on time by the kernel. Idempotent. */
   stop(): Promise<void> {
-    this.#stopping ??= this.#close();
-    return this.#stopping;
+    return (this.#stopping ??= this.#close());
   }
 
   /** Takes a grant back. Resolves to false when there is none with this id. */
@@ -157,8 +158,7 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
     if (this.#state !== 'running') {
       throw new KnockError('ERR_LISTENER_STATE', `listener cannot take other rules, it is ${this.#state}`);
     }
-    const before = this.#needs;
-    const { source } = this.#options;
+    const [before, { source }] = [this.#needs, this.#options];
     const access = this.#accessOf(options.clients);
     const after = needsOf(options);
     // Until the firewall has agreed, what either needs is seen.

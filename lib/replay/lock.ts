@@ -14,6 +14,9 @@ interface Owner {
   readonly boot: string;
 }
 
+/** In place of the time of a start; no process has it. */
+const GONE = 'gone';
+
 /**
  * Takes the lock of the replay file at `path`; the result gives it back.
  * @throws KnockError `ERR_REPLAY_UNREADABLE` when another store has it; system errors as they come
@@ -59,7 +62,9 @@ function parseOwner(text: string): Owner | null {
 
 async function isAlive({ pid, start, boot }: Owner, bootNow: string): Promise<boolean> {
   if (boot !== bootNow) return false;
-  if (start !== '0') return (await startOf(pid)) === start;
+  const found = start === '0' ? null : await startOf(pid);
+  if (found !== null) return found === start;
+  // One of another account may be hidden from us (hidepid, systemd's ProtectProc): then only a signal finds it.
   try {
     process.kill(pid, 0);
     return true;
@@ -68,12 +73,12 @@ async function isAlive({ pid, start, boot }: Owner, bootNow: string): Promise<bo
   }
 }
 
-/** When a process started, `null` when there is none (or only its zombie). Fields as in proc(5), after the name. */
+/** When a process started, {@link GONE} of a zombie, `null` when none is to be seen. Fields as in proc(5), after the name. */
 async function startOf(pid: number): Promise<string | null> {
   try {
     const text = await readFile(`/proc/${String(pid)}/stat`, 'latin1');
     const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    return fields[0] === 'Z' || fields[0] === 'X' ? null : (fields[19] ?? null);
+    return fields[0] === 'Z' || fields[0] === 'X' ? GONE : (fields[19] ?? null);
   } catch {
     return null;
   }

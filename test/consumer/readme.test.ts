@@ -73,7 +73,10 @@ describe('the README', function () {
       for (const command of harmless) {
         const [name = '', ...args] = command.split(' ');
         // Not into this host's /etc.
-        const place = args[0] === 'init' ? ['--dir', work] : ['--config', join(work, 'portknockd.yaml')];
+        const place =
+          args[0] === 'init'
+            ? ['--dir', work, '--user', 'root']
+            : ['--config', join(work, 'portknockd.yaml')];
         const ran = await runIn(work, join(folder, 'node_modules/.bin', name), [...args, ...place]);
         assert.equal(ran.code, 0, `${command}: ${ran.stderr}`);
       }

@@ -30,6 +30,9 @@ for (const firewall of ['iptables', 'nftables'] as const)
         'init',
         '--dir',
         folder,
+        // The namespace shares this host's accounts.
+        '--user',
+        'root',
         '--service',
         'ssh=22',
         '--interface',

@@ -55,7 +55,10 @@ const ROWS: readonly Row[] = [
 
 // Packages and builtins that are kept in one place.
 const KEPT: readonly { readonly name: RegExp; readonly only: RegExp; readonly dynamicOnly?: true }[] = [
-  { name: /^(node:)?child_process$/u, only: /^(lib\/(firewall\/run|capture\/live)\.ts|cli\/notify\.ts)$/u },
+  {
+    name: /^(node:)?child_process$/u,
+    only: /^(lib\/(firewall\/run|capture\/live)\.ts|cli\/(notify|account)\.ts)$/u,
+  },
   { name: /^prom-client$/u, only: /^lib\/prometheus\.ts$/u, dynamicOnly: true },
   { name: /^pcap$/u, only: /^lib\/capture\/child\.ts$/u, dynamicOnly: true },
   { name: /^(node-forge|bcrypt-pbkdf)$/u, only: /^lib\/crypto\/legacy\.ts$/u, dynamicOnly: true },
