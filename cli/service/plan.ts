@@ -55,9 +55,10 @@ export async function planService(options: PlanOptions): Promise<Plan> {
   return { service, warnings: warningsOf(service, loaded) };
 }
 
-/** Without sockets of IPv4 and IPv6 it can capture and speak to the kernel's firewall, and that is all it does. */
-function needsInternet({ source, firewall, services }: GatewayConfig): boolean {
-  return source.kind === 'socket' || firewall.driver === 'command' || hasCommands(services);
+/** Without sockets of IPv4 and IPv6 it can capture and speak to the kernel's firewall, which is all that most gateways do. */
+function needsInternet({ source, firewall, services, metrics }: GatewayConfig): boolean {
+  if (source.kind === 'socket' || metrics?.kind === 'tcp') return true;
+  return firewall.driver === 'command' || hasCommands(services);
 }
 
 function hasCommands(services: GatewayConfig['services']): boolean {

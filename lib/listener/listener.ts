@@ -31,9 +31,12 @@ type State = 'new' | 'starting' | 'running' | 'stopped';
  * const listener = new KnockListener({
  *   source: udpSocket({ port: [40000, 40015] }),
  *   schemes: [oneTime({ clients: { field: { secret, ports: [40000, 40015] } } })],
- *   driver: mock(), services: { ssh: { port: 22 } }, clients: [{ name: 'field', services: ['ssh'] }],
+ *   driver: mock(),
+ *   services: { ssh: { port: 22 } },
+ *   clients: [{ name: 'field', services: ['ssh'] }],
  * });
- * await listener.on('grant', ({ grant }) => console.log(`${grant.source} may open ${grant.service}`)).start();
+ * listener.on('grant', ({ grant }) => console.log(`${grant.source} may open ${grant.service}`));
+ * await listener.start();
  * ```
  */
 export class KnockListener extends EventEmitter<ListenerEvents> {
