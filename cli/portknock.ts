@@ -28,7 +28,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ readonly run: Run }>>> =
 async function main([name, ...rest]: readonly string[]): Promise<number> {
   const load = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (load !== undefined) return (await load()).run(rest);
-  if (name === undefined) throw new UsageError(`command is missing: ${Object.keys(COMMANDS).join(', ')}`);
+  if (name === undefined) throw new UsageError('command is missing (see portknock --help)');
   if (!name.startsWith('-')) throw new UsageError(`command is not known: '${name}' (see portknock --help)`);
   const { PORTKNOCK } = await import('./manual/portknock.ts');
   readArgs([name, ...rest], PORTKNOCK);
