@@ -28,10 +28,7 @@ describe('portknock', function () {
 
   describe('on a command line that is wrong', () => {
     const rows: readonly [line: string, message: string][] = [
-      [
-        'portknock',
-        'command is missing (see portknock --help)',
-      ],
+      ['portknock', 'command is missing (see portknock --help)'],
       ['portknock knock', "command is not known: 'knock' (see portknock --help)"],
       ['portknock constructor', "command is not known: 'constructor' (see portknock --help)"],
       ['portknock --frobnicate', "unknown option '--frobnicate' (see portknock --help)"],
