@@ -71,7 +71,13 @@ export async function parseConfig(text: string, options: ParseOptions): Promise<
     file: path,
     read,
   };
-  root.refuseStrangers([...Object.keys(settingsSchema.entries), 'firewall', 'metrics', 'services', 'clients']);
+  root.refuseStrangers([
+    ...Object.keys(settingsSchema.entries),
+    'firewall',
+    'metrics',
+    'services',
+    'clients',
+  ]);
   const settings = root.parse(settingsSchema);
   const accessKeys = await accessKeysOf(root, context);
   const firewall = firewallOf(root);

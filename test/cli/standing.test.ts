@@ -26,7 +26,9 @@ describe('Standing', () => {
     source.frame(request(1));
     await clock.advance(0);
     const { grants, omitted } = standing.open();
-    const [{ id = '', opened = '', open_until: until = '', ...grant } = {}] = grants;
+    const [first] = grants;
+    assert.ok(first !== undefined);
+    const { id, opened = '', open_until: until, ...grant } = first;
     assert.deepEqual(grant, {
       ...{ client: 'alice', service: 'ssh', protocol: 'tcp', port: 22, source: '198.51.100.7' },
       ...{ scheme: 'spoken', connections: 1, state: 'open' },
