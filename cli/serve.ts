@@ -1,8 +1,9 @@
 // Runs a gateway until it is told to stop: the listener's events as log lines, signals as its end.
 
-import { assemble, isKnockError, type GatewayConfig, type KnockListener } from '../lib/index.ts';
+import { assemble, isKnockError, type GatewayConfig, type KnockListener, type Through } from '../lib/index.ts';
 import { messageOf } from '../lib/knocker.ts';
 import { controlPath, openControl, type Commands } from './control.ts';
+import { signalOrders, type Orders } from './orders.ts';
 import { reloader } from './reloading.ts';
 import { EXIT_DONE, EXIT_FAILED, tell, type EventLog } from './report.ts';
 
@@ -14,23 +15,26 @@ export interface ServeOptions {
   readonly load: () => Promise<GatewayConfig>;
   /** The options that name it. */
   readonly named: string;
+  /** Who says when to stop and to reload; signals unless given. */
+  readonly orders?: Orders;
+  /** Has done elsewhere what needs root. */
+  readonly through?: Through;
 }
 
-const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 /** After a stop: whatever still holds the process must not hold it longer than this. */
 const EXIT_PATIENCE_MS = 150;
 
 /** Resolves to the exit code. @throws KnockError when the gateway cannot start; nothing is left half done then */
 export async function serve(config: GatewayConfig, options: ServeOptions): Promise<number> {
-  const { dryRun, format, log, load, named } = options;
-  const assembly = assemble(config, { dryRun });
+  const { dryRun, format, log, load, named, orders = signalOrders(), through } = options;
+  const assembly = assemble(config, { dryRun, through });
   const { listener, driver, source } = assembly;
-  const ended = endOf(listener);
+  const ended = endOf(listener, orders);
   report(listener, format, log);
   const starting = listener.start({ signal: ended.signal });
   const started = starting.catch(() => undefined);
   const reload = reloader({ assembly, load, log, started, signal: ended.signal });
-  process.on('SIGHUP', () => void reload());
+  orders.onReload(() => void reload());
   let closeControl = (): Promise<void> => Promise.resolve();
   try {
     await starting;
@@ -45,6 +49,7 @@ export async function serve(config: GatewayConfig, options: ServeOptions): Promi
   if (!ended.signal.aborted) {
     const services = Object.keys(config.services);
     log('ready', { source: source.name, driver: driver.name, services, clients: config.clients.length });
+    orders.ready();
   }
   const { reason, code } = await ended.promise;
   await Promise.all([closeControl(), listener.stop()]);
@@ -79,18 +84,16 @@ interface End {
 }
 
 /** A signal, or a capture that failed for good: deaf is no way to go on, and a supervisor can start us again. */
-function endOf(listener: KnockListener): { signal: AbortSignal; promise: Promise<End> } {
+function endOf(listener: KnockListener, orders: Orders): { signal: AbortSignal; promise: Promise<End> } {
   const controller = new AbortController();
   const promise = new Promise<End>((resolve) => {
     const end = (reason: string, code: number): void => {
       resolve({ reason, code });
       controller.abort();
     };
-    for (const signal of SIGNALS) {
-      process.once(signal, () => {
-        end(signal, EXIT_DONE);
-      });
-    }
+    orders.onStop((reason) => {
+      end(reason, EXIT_DONE);
+    });
     listener.on('error', (error) => {
       if (isKnockError(error) && /^ERR_(?:CAPTURE|PCAP)/u.test(error.code)) end(error.code, EXIT_FAILED);
     });

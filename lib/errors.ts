@@ -29,6 +29,7 @@ export type KnockErrorCode =
   | 'ERR_RESOLVE' // the gateway's name has no usable address
   | 'ERR_SEND' // the host refused to send a packet
   | 'ERR_NOT_OPEN' // the port did not accept a connection in time
+  | 'ERR_WARDEN' // one half of portknockd could not be started, or asked the other for what it may not have
   | 'ERR_LISTENER_STATE'; // start() or stop() called in the wrong state
 
 const BRAND = Symbol.for('portknock.KnockError');

@@ -1,7 +1,7 @@
 // The composition root: the one place that names concrete sources, drivers and stores.
 
 import { join } from 'node:path';
-import { liveCapture } from '../capture/live.ts';
+import { liveCaptureBy, startCapture } from '../capture/live.ts';
 import { udpSocket } from '../capture/socket.ts';
 import type { PacketSource } from '../capture/source.ts';
 import { byService, type ServiceDriver } from '../firewall/by-service.ts';
@@ -15,6 +15,7 @@ import { systemClock, type Clock } from '../clock.ts';
 import { KnockListener } from '../listener/listener.ts';
 import type { ReloadOptions } from '../listener/options.ts';
 import type { ClientAccess } from '../policy/access.ts';
+import type { Through } from '../privilege/link.ts';
 import { createReplayFile, fileReplay } from '../replay/file.ts';
 import { memoryReplay } from '../replay/memory.ts';
 import type { ReplayStore } from '../replay/store.ts';
@@ -53,6 +54,12 @@ export interface AssembleOptions {
   /** Where packets come from, whatever the configuration says. */
   readonly source?: PacketSource;
   readonly clock?: Clock;
+  /**
+   * Has done elsewhere what needs root.
+   *
+   * @internal
+   */
+  readonly through?: Through | undefined;
 }
 
 /** The file of the replay state within `state_dir`. */
@@ -72,14 +79,16 @@ export function createReplay(path: string): Promise<void> {
 
 /** Puts a gateway together; touches nothing. */
 export function assemble(config: GatewayConfig, options: AssembleOptions = {}): Assembly {
-  const { dryRun = false, source = sourceOf(config), clock = systemClock } = options;
-  const driver = dryRun ? mock({ clock }) : driversOf(config, clock);
+  const { dryRun = false, clock = systemClock, through } = options;
+  const source = options.source ?? sourceOf(config, through);
+  const own = dryRun ? mock({ clock }) : driversOf(config, clock);
+  const driver = through?.driver(own) ?? own;
   let { clients } = config;
   const replay = dryRun
     ? memoryReplay()
     : markingReplay(fileReplay(replayFile(config.stateDir)), {
-        scheme: 'sequence-list',
         clients: () => clients,
+        markBy: through?.mark,
       });
   const rules = rulesOf(config);
   const listener = new KnockListener({
@@ -111,8 +120,9 @@ function accessOf(client: ClientConfig): ClientAccess {
   };
 }
 
-function sourceOf({ source }: GatewayConfig): PacketSource {
-  if (source.kind === 'interface') return liveCapture({ interface: source.name });
+function sourceOf({ source }: GatewayConfig, through?: Through): PacketSource {
+  const start = through?.startCapture ?? startCapture;
+  if (source.kind === 'interface') return liveCaptureBy({ interface: source.name }, start);
   const { ports, address } = source;
   return udpSocket(address === null ? { port: ports } : { port: ports, address });
 }

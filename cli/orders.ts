@@ -1,0 +1,25 @@
+// Who tells a gateway to stop and to reload: signals, or the half of portknockd with root.
+
+/** Tells. */
+export interface Orders {
+  /** Once: the end, and why. */
+  onStop(run: (reason: string) => void): void;
+  onReload(run: () => void): void;
+  /** It is told when the ports are closed and the capture runs. */
+  ready(): void;
+}
+
+const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
+
+/** The signals of this process. */
+export function signalOrders(): Orders {
+  return {
+    onStop(run) {
+      for (const signal of SIGNALS) process.once(signal, run);
+    },
+    onReload(run) {
+      process.on('SIGHUP', run);
+    },
+    ready: () => undefined,
+  };
+}
