@@ -1,16 +1,7 @@
 // portknockd as two processes: the one that the administrator starts keeps root and asks nobody; the other one, as another
 // user, is the gateway that cli/serve.ts makes of what it is told.
 
-import {
-  joinWarden,
-  prepareFor,
-  startWarden,
-  type Account,
-  type ConfigFiles,
-  type ConfigOrigin,
-  type GatewayConfig,
-  type WardenState,
-} from '../lib/index.ts';
+import { joinWarden, prepareFor, startWarden, type WardenOptions } from '../lib/halves.ts';
 import { signalOrders } from './orders.ts';
 import { eventLog, type EventLog } from './report.ts';
 import { serve } from './serve.ts';
@@ -24,14 +15,9 @@ export interface Greeting {
   readonly named: string;
 }
 
-export interface WardenLife {
-  readonly account: Account;
-  readonly origin: ConfigOrigin;
-  readonly config: GatewayConfig;
-  readonly files: ConfigFiles;
+export interface WardenLife extends Omit<WardenOptions, 'program' | 'log' | 'greeting'> {
   readonly greeting: Greeting;
   readonly log: EventLog;
-  readonly onState?: (state: WardenState) => void;
 }
 
 /** Runs both halves until they have ended; resolves to the exit code. @throws KnockError `ERR_WRITE`, `ERR_WARDEN` */

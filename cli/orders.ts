@@ -3,10 +3,10 @@
 /** Tells. */
 export interface Orders {
   /** Once: the end, and why. */
-  onStop(run: (reason: string) => void): void;
-  onReload(run: () => void): void;
+  readonly onStop: (run: (reason: string) => void) => void;
+  readonly onReload: (run: () => void) => void;
   /** It is told when the ports are closed and the capture runs. */
-  ready(): void;
+  readonly ready: () => void;
 }
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;

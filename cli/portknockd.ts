@@ -2,15 +2,8 @@
 // portknockd: the gateway's daemon, in the foreground.
 
 import { resolve } from 'node:path';
-import {
-  assemble,
-  formatProblem,
-  loadOrigin,
-  recordingReader,
-  separationOf,
-  type ConfigOrigin,
-  type GatewayConfig,
-} from '../lib/index.ts';
+import { loadOrigin, recordingReader, separationOf, type ConfigOrigin } from '../lib/halves.ts';
+import { assemble, formatProblem, type GatewayConfig } from '../lib/index.ts';
 import { readArgs, UsageError, wordOption } from './args.ts';
 import { keepWarden, OTHER_HALF, verify } from './halves.ts';
 import { knockdOptions } from './knockd.ts';

@@ -1,6 +1,7 @@
 // Runs a gateway until it is told to stop: the listener's events as log lines, signals as its end.
 
-import { assemble, isKnockError, type GatewayConfig, type KnockListener, type Through } from '../lib/index.ts';
+import type { Through } from '../lib/halves.ts';
+import { assemble, isKnockError, type GatewayConfig, type KnockListener } from '../lib/index.ts';
 import { messageOf } from '../lib/knocker.ts';
 import { controlPath, openControl, type Commands } from './control.ts';
 import { signalOrders, type Orders } from './orders.ts';

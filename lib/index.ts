@@ -95,11 +95,6 @@ export { createConfig, createKeyPair, createSecret, type CreateConfigOptions } f
 export { type NewClient } from './config/new-client.ts';
 export { loadConfig } from './config/load.ts';
 export { type Account } from './config/account.ts';
-export { recordingReader, type ConfigFiles, type ConfigReader } from './config/bundle.ts';
-export { loadOrigin, type ConfigOrigin } from './config/origin.ts';
-export { joinWarden, type Through, type WardenLink } from './privilege/link.ts';
-export { prepareFor, separationOf, type Separation } from './privilege/separation.ts';
-export { startWarden, type Warden, type WardenOptions, type WardenState } from './privilege/warden.ts';
 export { importFwknop, type FwknopImportOptions } from './config/fwknop-load.ts';
 export { importKnockd, loadKnockd, type KnockdOptions } from './config/knockd-load.ts';
 export { type Imported, type ImportNote } from './config/import-yaml.ts';

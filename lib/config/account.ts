@@ -76,7 +76,8 @@ export async function accountOfKey(
 /** `null` for a line that is no account: a comment, an entry of NIS, a number that is none. */
 function accountOf(line: string): Account | null {
   const [name = '', , uid = '', gid = ''] = line.split(':');
-  if (name === '' || /^[+#-]/u.test(name) || !/^\d{1,10}$/u.test(uid) || !/^\d{1,10}$/u.test(gid)) return null;
+  if (name === '' || /^[+#-]/u.test(name) || !/^\d{1,10}$/u.test(uid) || !/^\d{1,10}$/u.test(gid))
+    return null;
   const found = { name, uid: Number(uid), gid: Number(gid) };
   return found.uid <= MOST_ID && found.gid <= MOST_ID ? found : null;
 }

@@ -155,7 +155,9 @@ export const settingsSchema = v.object({
   ),
   knock_port: v.optional(port('knock_port'), 62201),
   state_dir: v.optional(path('state_dir'), '/var/lib/portknock'),
-  user: v.optional(value('user must be the name or the uid of an account', 'as in portknock, or root', parseUser)),
+  user: v.optional(
+    value('user must be the name or the uid of an account', 'as in portknock, or root', parseUser),
+  ),
   firewall_backend: v.optional(oneOf('firewall_backend', ['auto', 'legacy', 'nft']), 'auto'),
   protect: v.optional(oneOf('protect', [true, 'drop', 'reject', false]), true),
   access_key: v.optional(accessKeys('access_key', secretText)),

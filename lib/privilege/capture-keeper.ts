@@ -1,7 +1,7 @@
 // The capture processes, as the half with root keeps them: started only for what the configuration captures, their packets
 // handed to the verifying half unread.
 
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import type { ChildFault, ChildOrder, ChildReport } from '../capture/frames.ts';
 import { KnockError, messageOf, printable } from '../errors.ts';
@@ -62,7 +62,7 @@ export class CaptureKeeper {
       process.on('error', resolve);
     });
     const packets = process.stdout;
-    if (process.pid === undefined || packets === null) throw (await failed) as unknown;
+    if (process.pid === undefined || !(packets instanceof Socket)) throw await failed;
     const capture = (this.#last += 1);
     this.#kept.set(capture, { process, filter, ordered: false });
     process.on('message', (said) => {
@@ -75,7 +75,7 @@ export class CaptureKeeper {
       this.#options.tell({ kind: 'ended', capture, code, signal });
       if (this.#kept.size === 0) this.#wake();
     });
-    this.#options.handOver(capture, packets as Socket);
+    this.#options.handOver(capture, packets);
     return capture;
   }
 

@@ -55,7 +55,8 @@ export class GrantCheck {
     const serviceFault = faultOfService(grant, service);
     if (service === undefined || serviceFault !== null) return serviceFault;
     const nowMs = this.#clock.now();
-    if (grant.openUntil > nowMs + service.openForMs + QUEUED_MS) return 'lasts longer than its service allows';
+    if (grant.openUntil > nowMs + service.openForMs + QUEUED_MS)
+      return 'lasts longer than its service allows';
     const source = parsePrefix(grant.source);
     if (source === null) return 'has no source';
     const family = familyOf(service);

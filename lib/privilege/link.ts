@@ -30,11 +30,11 @@ export interface WardenLink {
   readonly config: GatewayConfig;
   readonly through: Through;
   /** Has the configuration read anew; it is not in force before the driver's setup(). @throws KnockError `ERR_CONFIG` */
-  load(): Promise<GatewayConfig>;
+  readonly load: () => Promise<GatewayConfig>;
   /** Tells that the ports are closed and the capture runs. */
-  ready(): void;
-  onStop(run: (reason: string) => void): void;
-  onReload(run: () => void): void;
+  readonly ready: () => void;
+  readonly onStop: (run: (reason: string) => void) => void;
+  readonly onReload: (run: () => void) => void;
 }
 
 interface Waiting {

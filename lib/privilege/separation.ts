@@ -26,7 +26,8 @@ export async function separationOf({ user, source }: GatewayConfig): Promise<Sep
   }
   if (user === 'root') return { account: null, warning: null };
   const found = user ?? (await usualAccount());
-  if (found === null) return { account: null, warning: `portknockd keeps root where it reads packets (${HOW})` };
+  if (found === null)
+    return { account: null, warning: `portknockd keeps root where it reads packets (${HOW})` };
   if (!('uid' in found)) return { account: null, warning: `${found.problem}; portknockd keeps root` };
   await requireMapped(found);
   if (source.kind === 'socket') await requireBindable(source.ports[0], found);

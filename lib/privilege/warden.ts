@@ -1,30 +1,23 @@
 // The half of portknockd with root: starts the half that reads packets, as another user, does what that one asks for if it
 // fits the configuration (guard.ts), and ends with it. A message that is none ends both: the ports stay closed.
 
-import type { ChildProcess } from 'node:child_process';
 import type { Duplex } from 'node:stream';
 import { startCapture, NOBODY } from '../capture/live.ts';
 import { systemClock } from '../clock.ts';
 import type { Account } from '../config/account.ts';
 import { recordingReader, type ConfigFiles } from '../config/bundle.ts';
-import { guardedOf } from '../config/guarded.ts';
 import { loadOrigin, type ConfigOrigin } from '../config/origin.ts';
 import { requireReloadable } from '../config/reload.ts';
 import type { GatewayConfig } from '../config/schema.ts';
-import { isKnockError, KnockError, messageOf } from '../errors.ts';
+import { KnockError, messageOf } from '../errors.ts';
 import { Throttle } from '../policy/throttle.ts';
 import { CaptureKeeper } from './capture-keeper.ts';
 import { LineChannel } from './channel.ts';
 import { Guard } from './guard.ts';
-import {
-  MOST_REQUEST_BYTES,
-  MOST_WAITING,
-  questionIn,
-  type Notice,
-  type Order,
-  type Request,
-} from './messages.ts';
-import { startVerifier } from './spawn.ts';
+import { guardedOf } from './guarded.ts';
+import { Desk } from './desk.ts';
+import { MOST_REQUEST_BYTES, type Order } from './messages.ts';
+import { startVerifier, type Verifier } from './spawn.ts';
 
 /** `alive`: the other half answers, and its capture runs. */
 export type WardenState = 'ready' | 'reloading' | 'stopping' | 'alive';
@@ -41,7 +34,10 @@ export interface WardenOptions {
   readonly files: ConfigFiles;
   /** Anything that the other half is to know besides; JSON. */
   readonly greeting: unknown;
-  readonly log: (event: 'warning' | 'error', fields: { readonly code?: string; readonly message: string }) => void;
+  readonly log: (
+    event: 'warning' | 'error',
+    fields: { readonly code?: string; readonly message: string },
+  ) => void;
   readonly onState?: (state: WardenState) => void;
 }
 
@@ -73,14 +69,12 @@ export function startWarden(options: WardenOptions): Warden {
 class RunningWarden implements Warden {
   readonly ended: Promise<{ readonly code: number; readonly forced: boolean }>;
   readonly #options: WardenOptions;
-  readonly #verifier: ChildProcess;
+  readonly #verifier: Verifier['process'];
   readonly #channel: LineChannel;
   readonly #guard: Guard;
   readonly #captures: CaptureKeeper;
   readonly #refusals: Throttle<string>;
   readonly #pings: NodeJS.Timeout;
-  #config: GatewayConfig;
-  #waiting = 0;
   #began = false;
   #stopping = false;
   /** Why it was ended, if it was. */
@@ -90,7 +84,6 @@ class RunningWarden implements Warden {
   constructor(options: WardenOptions) {
     const { config, account, program } = options;
     this.#options = options;
-    this.#config = config;
     const first = guardedOf(config);
     this.#refusals = new Throttle(systemClock, (why, count) => {
       const times = count === 1 ? '' : `, ${count} times within a second`;
@@ -121,10 +114,22 @@ class RunningWarden implements Warden {
       },
       tell: this.#send,
     });
+    const desk = new Desk({
+      ...{ guard: this.#guard, captures: this.#captures, send: this.#send },
+      noted: (notice) => {
+        this.#began = true;
+        if (notice.kind === 'ready') options.onState?.('ready');
+        if (notice.kind === 'alive' && (notice.capturing || first.device === null))
+          options.onState?.('alive');
+      },
+      fault: (fault) => {
+        this.#kill(fault);
+      },
+    });
     this.#channel = new LineChannel(verifier.stdio[3] as Duplex, {
       mostBytes: MOST_REQUEST_BYTES,
       take: (value) => {
-        this.#take(value);
+        desk.take(value);
       },
       ended: (fault) => {
         if (fault !== null) this.#kill(fault);
@@ -166,77 +171,10 @@ class RunningWarden implements Warden {
     this.#channel.send(order);
   };
 
-  #take(value: unknown): void {
-    const question = questionIn(value);
-    if (question === null) this.#kill('it sent what is no message');
-    else if (!('id' in question)) this.#note(question);
-    else if (this.#waiting >= MOST_WAITING) this.#kill('it asks without waiting for answers');
-    else void this.#answer(question);
-  }
-
-  #note(notice: Notice): void {
-    switch (notice.kind) {
-      case 'hello':
-        this.#began = true;
-        break;
-      case 'ready':
-        this.#options.onState?.('ready');
-        break;
-      case 'alive':
-        if (notice.capturing || this.#config.source.kind === 'socket') this.#options.onState?.('alive');
-        break;
-      case 'received':
-        this.#captures.received(notice.capture);
-        break;
-      case 'retire':
-        this.#captures.retire(notice.capture);
-        break;
-      case 'kill':
-        this.#captures.kill(notice.capture);
-        break;
-    }
-  }
-
-  async #answer(request: Request): Promise<void> {
-    const { id } = request;
-    this.#waiting += 1;
-    try {
-      this.#send({ kind: 'answer', id, value: (await this.#do(request)) ?? null });
-    } catch (error) {
-      const code = isKnockError(error) ? error.code : null;
-      this.#send({ kind: 'refusal', id, code, message: messageOf(error) });
-    } finally {
-      this.#waiting -= 1;
-    }
-  }
-
-  async #do(request: Request): Promise<unknown> {
-    switch (request.kind) {
-      case 'open':
-        return this.#guard.open(request.grant);
-      case 'close':
-        return this.#guard.close(request.grant);
-      case 'list':
-        return this.#guard.list();
-      case 'hold':
-        this.#guard.hold(request.grants);
-        return null;
-      case 'setup':
-        return this.#guard.setup();
-      case 'reload':
-        return this.#guard.reload();
-      case 'capture':
-        this.#guard.requireFilter(request.filter);
-        return this.#captures.start(request.filter);
-      case 'mark':
-        return this.#guard.mark(request.account);
-    }
-  }
-
   async #reread() {
     const { reader, read } = recordingReader();
     const next = await loadOrigin(this.#options.origin, reader);
-    requireReloadable(this.#config, next);
+    requireReloadable(this.#options.config, next);
     return { next: guardedOf(next).rules, told: read() };
   }
 

@@ -1,13 +1,13 @@
-// A configuration as the half with root needs it (privilege/guard.ts): the same parts that the other half is made of, looked
+// A configuration as the half with root needs it (guard.ts): the same parts that the other half is made of, looked
 // at for what may be opened and what has to be seen.
 
 import { parsePrefix } from '../address.ts';
 import { needsOf, servicesOf } from '../listener/options.ts';
 import type { ClientAccess } from '../policy/access.ts';
-import type { Guarded } from '../privilege/rules.ts';
-import { assemble } from './assemble.ts';
-import { markAccount } from './list-marks.ts';
-import type { GatewayConfig } from './schema.ts';
+import type { Guarded } from './rules.ts';
+import { assemble } from '../config/assemble.ts';
+import { markAccount } from '../config/list-marks.ts';
+import type { GatewayConfig } from '../config/schema.ts';
 
 /** Puts it together; touches nothing. */
 export function guardedOf(config: GatewayConfig): Guarded {
