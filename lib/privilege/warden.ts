@@ -76,6 +76,7 @@ class RunningWarden implements Warden {
   readonly #refusals: Throttle<string>;
   readonly #pings: NodeJS.Timeout;
   #began = false;
+  #reloading = false;
   #stopping = false;
   /** Why it was ended, if it was. */
   #fault: string | null = null;
@@ -118,9 +119,10 @@ class RunningWarden implements Warden {
       ...{ guard: this.#guard, captures: this.#captures, send: this.#send },
       noted: (notice) => {
         this.#began = true;
-        if (notice.kind === 'ready') options.onState?.('ready');
-        if (notice.kind === 'alive' && (notice.capturing || first.device === null))
-          options.onState?.('alive');
+        const isAlive = notice.kind === 'alive' && (notice.capturing || first.device === null);
+        // Whatever became of a reload, it is over.
+        if (notice.kind === 'ready' || (isAlive && this.#reloading)) this.#state('ready');
+        if (isAlive) this.#state('alive');
       },
       fault: (fault) => {
         this.#kill(fault);
@@ -155,7 +157,7 @@ class RunningWarden implements Warden {
   stop(reason: string): void {
     if (this.#stopping) return;
     this.#stopping = true;
-    this.#options.onState?.('stopping');
+    this.#state('stopping');
     this.#send({ kind: 'stop', reason });
     setTimeout(() => {
       this.#forced = true;
@@ -172,10 +174,16 @@ class RunningWarden implements Warden {
   };
 
   async #reread() {
+    this.#state('reloading');
     const { reader, read } = recordingReader();
     const next = await loadOrigin(this.#options.origin, reader);
     requireReloadable(this.#options.config, next);
     return { next: guardedOf(next).rules, told: read() };
+  }
+
+  #state(state: WardenState): void {
+    if (state !== 'alive') this.#reloading = state === 'reloading';
+    this.#options.onState?.(state);
   }
 
   #kill(fault: string): void {
