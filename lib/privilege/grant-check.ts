@@ -76,7 +76,7 @@ export class GrantCheck {
     for (const source of addressesIn(claim)) {
       const verdict = this.#access.authorize({ request, source, timeMs });
       if (verdict.granted) return this.#mayBeFor(client, claim) ? null : 'is outside what its client may use';
-      ({ reason } = verdict);
+      reason ||= verdict.reason;
     }
     return `is refused by the policy (${reason})`;
   }
