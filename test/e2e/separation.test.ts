@@ -15,7 +15,6 @@ const USER = { name: 'daemon', uid: 1 };
 const NOBODY = 65_534;
 const ACCESS_KEY = Buffer.alloc(32, 1);
 const SECRET = Buffer.alloc(32, 2);
-const OPEN_FOR_MS = 4000;
 
 for (const backend of ['nft', 'nftables'] as const) {
   describeInNamespaces(`a gateway in two halves (${backend === 'nft' ? 'iptables' : backend})`, function () {
@@ -45,6 +44,7 @@ for (const backend of ['nft', 'nftables'] as const) {
     });
 
     let port = 62_201;
+    let openFor = 20;
     const yaml = (more = '', services = 'ssh'): string =>
       [
         ...(backend === 'nft' ? ['firewall: iptables', 'firewall_backend: nft'] : ['firewall: nftables']),
@@ -52,7 +52,7 @@ for (const backend of ['nft', 'nftables'] as const) {
         `knock_port: ${port}`,
         `access_key: "${ACCESS_KEY.toString('base64')}"`,
         `services: { ssh: { port: 22 }${more} }`,
-        `open_for: ${OPEN_FOR_MS / 1000}s`,
+        `open_for: ${openFor}s`,
         `clients: { alice: { scheme: spa, secret: "${SECRET.toString('base64')}", services: [${services}] } }`,
         '',
       ].join('\n');
@@ -189,12 +189,15 @@ for (const backend of ['nft', 'nftables'] as const) {
     // Of nftables: gateway.test.ts, with one process.
     if (backend === 'nft')
       it('lets what is open end on time when both halves were killed', async () => {
+        openFor = 3;
+        await rewrite(yaml());
+        await reloads();
         await opens();
         const granted = Date.now();
         const halves = await halvesOf(gateway.pid);
         for (const pid of [gateway.pid, halves.verifier]) process.kill(pid, 'SIGKILL');
         await gone([gateway.pid, halves.verifier, ...halves.captures]);
-        await pause(granted + OPEN_FOR_MS + 1000 - Date.now());
+        await pause(granted + openFor * 1000 + 1000 - Date.now());
         assert.equal(await connect(), 'refused');
         gateway = await Gateway.start(world, site);
       });

@@ -91,7 +91,18 @@ function bench(): { desk: Desk; sent: Order[]; faults: string[]; release: () => 
     release = resolve;
   });
   const desk = new Desk({
-    guard: Object.assign(Object.create(guard) as typeof guard, { list: () => held.then(() => []) }),
+    guard: {
+      open: (grant) => guard.open(grant),
+      close: (grant) => guard.close(grant),
+      list: () => held.then(() => []),
+      hold: () => undefined,
+      setup: () => guard.setup(),
+      reload: () => guard.reload(),
+      requireFilter: (filter) => {
+        guard.requireFilter(filter);
+      },
+      mark: () => Promise.resolve(),
+    },
     captures: {
       start: () => Promise.resolve(1),
       received: () => undefined,
