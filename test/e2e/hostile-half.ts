@@ -64,7 +64,7 @@ async function attack(): Promise<void> {
   send({ kind: 'hello' });
   const good: Grant = {
     ...{ id: 'a1', client: 'alice', source: '10.77.0.3', service: 'ssh', protocol: 'tcp', port: 22 },
-    ...{ connections: 1, openUntil: Date.now() + 4000 },
+    ...{ connections: 1, openUntil: Date.now() + 15_000 },
   };
   await ask('open before setup', { kind: 'open', grant: good });
   await ask('setup', { kind: 'setup' });
@@ -79,7 +79,7 @@ async function attack(): Promise<void> {
   for (const [title, run] of deeds(path)) did(title, run);
   await refusesPort();
   // What is allowed: anybody, within limits.
-  await ask('a configured service', { kind: 'open', grant: { ...good, openUntil: Date.now() + 4000 } });
+  await ask('a configured service', { kind: 'open', grant: { ...good, openUntil: Date.now() + 15_000 } });
   switch (last) {
     case 'teardown':
       send({ id: id + 1, kind: 'teardown' });

@@ -31,7 +31,7 @@ for (const backend of ['nft', 'nftables'] as const) {
       let inside: Agent;
       let site: Site;
       /** The rules of a portknockd that nobody has taken over. */
-      let untouched: string;
+      let untouched = '';
 
       before(async () => {
         world = await createWorld();
@@ -44,7 +44,7 @@ for (const backend of ['nft', 'nftables'] as const) {
             'user: daemon',
             `access_key: ${KEY(1)}`,
             'services: { ssh: { port: 22 }, admin: { port: 2222 } }',
-            'open_for: 4s',
+            'open_for: 20s',
             'clients:',
             `  alice: { scheme: spa, secret: ${KEY(2)}, bind: exact, services: [ssh, admin] }`,
             `  bob: { scheme: spa, secret: ${KEY(3)}, services: [admin] }`,
@@ -54,6 +54,10 @@ for (const backend of ['nft', 'nftables'] as const) {
           ].join('\n'),
         );
         await chmod(site.folder, 0o711);
+        const gateway = await Gateway.start(world, site);
+        untouched = await rules();
+        assert.match(untouched, /portknock/iu);
+        await gateway.end();
       });
 
       after(async () => {
