@@ -14,6 +14,7 @@ import { formatMachine, machine } from './machine.ts';
 import { oneTimeBench } from './one-time.ts';
 import { pipeline } from './pipeline.ts';
 import { replay } from './replay.ts';
+import { separation } from './separation.ts';
 import { sequenceBench } from './sequence.ts';
 import { spaBench } from './spa.ts';
 import { startUp } from './start-up.ts';
@@ -26,6 +27,7 @@ const BENCHMARKS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   sequence: sequenceBench,
   replay,
   grant,
+  separation,
   pipeline,
   explain: explainBench,
   'start-up': startUp,

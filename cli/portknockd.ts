@@ -2,8 +2,10 @@
 // portknockd: the gateway's daemon, in the foreground.
 
 import { resolve } from 'node:path';
-import { assemble, formatProblem, loadConfig, loadKnockd, type GatewayConfig } from '../lib/index.ts';
+import { loadOrigin, recordingReader, separationOf, type ConfigOrigin } from '../lib/halves.ts';
+import { assemble, formatProblem, type GatewayConfig } from '../lib/index.ts';
 import { readArgs, UsageError, wordOption, type Values } from './args.ts';
+import { keepWarden, OTHER_HALF, verify } from './halves.ts';
 import { knockdOptions } from './knockd.ts';
 import { PORTKNOCKD } from './manual/portknockd.ts';
 import { eventLog, EXIT_DONE, fail, print, tell, type EventLog } from './report.ts';
@@ -17,30 +19,38 @@ async function main(args: readonly string[]): Promise<number> {
     throw new UsageError('--check, --teardown and --dry-run exclude each other');
   }
   const format = wordOption('log', line.values.log, PORTKNOCKD.options.log.completes);
-  const { load, named } = sourceOf(line.values);
-  const config = await load();
+  const { origin, named } = originOf(line.values);
+  const { reader, read } = recordingReader();
+  const config = await loadOrigin(origin, reader);
   if (check === true) return reportValid(config);
   const log = eventLog(format);
   warn(config, log);
   if (teardown === true) return removeRules(config, log);
-  return serve(config, { dryRun, log, format, load, named });
+  const { account, warning } = dryRun ? { account: null, warning: null } : await separationOf(config);
+  if (warning !== null) log('warning', { message: warning });
+  if (account === null) return serve(config, { dryRun, log, format, load: () => loadOrigin(origin), named });
+  return keepWarden({ account, origin, config, files: read(), greeting: { format, named }, log });
 }
 
 /** Where the configuration comes from, at the start and at every reload; `named`: the options that name it. */
-function sourceOf(values: Values<typeof PORTKNOCKD>): {
-  readonly load: () => Promise<GatewayConfig>;
+function originOf(values: Values<typeof PORTKNOCKD>): {
+  readonly origin: ConfigOrigin;
   readonly named: string;
 } {
-  const { config, knockd } = values;
+  const { config, knockd, user } = values;
   if (config !== undefined && knockd !== undefined)
     throw new UsageError('--config and --knockd exclude each other');
+  const as = user === undefined ? {} : { user };
   if (knockd !== undefined) {
-    return { load: () => loadKnockd(knockd, knockdOptions(values)), named: `--knockd ${resolve(knockd)}` };
+    return {
+      origin: { path: knockd, knockd: knockdOptions(values), ...as },
+      named: `--knockd ${resolve(knockd)}`,
+    };
   }
   const stray = OF_KNOCKD.find((name) => values[name] !== undefined);
   if (stray !== undefined) throw new UsageError(`--${stray} is for --knockd (see portknockd --help)`);
   const path = config ?? '/etc/portknock/portknockd.yaml';
-  return { load: () => loadConfig(path), named: `--config ${path}` };
+  return { origin: { path, ...as }, named: `--config ${path}` };
 }
 
 const OF_KNOCKD = ['interface', 'state', 'strict', 'allow-shell'] as const;
@@ -64,4 +74,6 @@ function warn({ warnings }: GatewayConfig, log: EventLog): void {
 
 // A log reader that went away must not take the gateway with it.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
-process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => fail('portknockd', error));
+const args = process.argv.slice(2);
+const run = args[0] === OTHER_HALF ? verify() : main(args);
+process.exitCode = await run.catch((error: unknown) => fail('portknockd', error));

@@ -1,9 +1,11 @@
 // Runs a gateway until it is told to stop: the listener's events as log lines, signals as its end.
 
+import type { Through } from '../lib/halves.ts';
 import { assemble, isKnockError, KnockCounts, type GatewayConfig, type KnockListener } from '../lib/index.ts';
-import { prepareOperation } from './operation.ts';
 import type { Answer } from './control.ts';
-import { notifier } from './notify.ts';
+import { notifier, type Notifier } from './notify.ts';
+import { prepareOperation } from './operation.ts';
+import { signalOrders, type Orders } from './orders.ts';
 import { reloader } from './reloading.ts';
 import { EXIT_DONE, EXIT_FAILED, tell, type EventLog } from './report.ts';
 
@@ -15,23 +17,25 @@ export interface ServeOptions {
   readonly load: () => Promise<GatewayConfig>;
   /** The options that name it. */
   readonly named: string;
+  /** Who says when to stop and to reload; signals unless given. */
+  readonly orders?: Orders;
+  /** Has done elsewhere what needs root. */
+  readonly through?: Through;
+  /** Who is told how it goes, given how to see whether it does its work; the service manager unless given. */
+  readonly manager?: (alive: () => boolean) => Notifier;
 }
 
-const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 /** After a stop: whatever still holds the process must not hold it longer than this. */
 const EXIT_PATIENCE_MS = 150;
 
 /** Resolves to the exit code. @throws KnockError when the gateway cannot start; nothing is left half done then */
 export async function serve(config: GatewayConfig, options: ServeOptions): Promise<number> {
-  const { dryRun, format, log, load, named } = options;
+  const { dryRun, format, log, load, named, orders = signalOrders(), through } = options;
   const counts = new KnockCounts();
-  const assembly = assemble(config, { dryRun, metrics: counts });
+  const assembly = assemble(config, { dryRun, metrics: counts, through });
   const { listener, driver, source } = assembly;
-  const ended = endOf(listener);
-  const warn = (message: string): void => {
-    log('warning', { message });
-  };
-  const manager = notifier({ env: process.env, alive: async () => listener.alive, warn });
+  const ended = endOf(listener, orders);
+  const manager = (options.manager ?? serviceManager(log))(() => listener.alive);
   report(listener, format, log);
   let current = config;
   const reloadable = {
@@ -50,7 +54,7 @@ export async function serve(config: GatewayConfig, options: ServeOptions): Promi
     manager.reloaded(answer.ok ? status : `${status}, by the old rules: the new configuration was refused`);
     return answer;
   };
-  process.on('SIGHUP', () => void reload());
+  orders.onReload(() => void reload());
   // A dry run may be beside the gateway that owns the state directory, and the address of the metrics.
   const operation = dryRun
     ? null
@@ -83,24 +87,30 @@ export async function serve(config: GatewayConfig, options: ServeOptions): Promi
   return code;
 }
 
+/** The service manager that started this process, if one did. */
+export function serviceManager(log: EventLog): (alive: () => boolean) => Notifier {
+  const warn = (message: string): void => {
+    log('warning', { message });
+  };
+  return (alive) => notifier({ env: process.env, alive: async () => alive(), warn });
+}
+
 interface End {
   readonly reason: string;
   readonly code: number;
 }
 
 /** A signal, or a capture that failed for good: deaf is no way to go on, and a supervisor can start us again. */
-function endOf(listener: KnockListener): { signal: AbortSignal; promise: Promise<End> } {
+function endOf(listener: KnockListener, orders: Orders): { signal: AbortSignal; promise: Promise<End> } {
   const controller = new AbortController();
   const promise = new Promise<End>((resolve) => {
     const end = (reason: string, code: number): void => {
       resolve({ reason, code });
       controller.abort();
     };
-    for (const signal of SIGNALS) {
-      process.once(signal, () => {
-        end(signal, EXIT_DONE);
-      });
-    }
+    orders.onStop((reason) => {
+      end(reason, EXIT_DONE);
+    });
     listener.on('error', (error) => {
       if (isKnockError(error) && /^ERR_(?:CAPTURE|PCAP)/u.test(error.code)) end(error.code, EXIT_FAILED);
     });

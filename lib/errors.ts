@@ -30,6 +30,7 @@ export type KnockErrorCode =
   | 'ERR_SEND' // the host refused to send a packet
   | 'ERR_NOT_OPEN' // the port did not accept a connection in time
   | 'ERR_METRICS' // the metrics cannot be had: prom-client is missing, or their address cannot be bound
+  | 'ERR_WARDEN' // one half of portknockd could not be started, or asked the other for what it may not have
   | 'ERR_LISTENER_STATE'; // start() or stop() called in the wrong state
 
 const BRAND = Symbol.for('portknock.KnockError');

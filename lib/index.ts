@@ -94,6 +94,7 @@ export { addClient, type AddClientOptions } from './config/add-client.ts';
 export { createConfig, createKeyPair, createSecret, type CreateConfigOptions } from './config/create.ts';
 export { type NewClient } from './config/new-client.ts';
 export { loadConfig } from './config/load.ts';
+export { type Account } from './config/account.ts';
 export { importFwknop, type FwknopImportOptions } from './config/fwknop-load.ts';
 export { importKnockd, loadKnockd, type KnockdOptions } from './config/knockd-load.ts';
 export { type Imported, type ImportNote } from './config/import-yaml.ts';

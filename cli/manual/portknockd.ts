@@ -28,6 +28,11 @@ export const PORTKNOCKD = {
       completes: 'file',
       says: 'a knockd.conf, run as it is; what is stricter is said as a warning (`portknock import` lists it)',
     },
+    user: {
+      ...{ type: 'string', value: 'NAME', completes: 'user' },
+      says: 'whom the process that reads packets runs as, when started as root; root: no other',
+      usual: 'portknock, if there is that account',
+    },
     check: { type: 'boolean', says: 'check the configuration and exit' },
     'dry-run': { type: 'boolean', says: 'listen and report, but leave the firewall alone' },
     teardown: {

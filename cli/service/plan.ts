@@ -39,15 +39,17 @@ export async function planService(options: PlanOptions): Promise<Plan> {
   const programs = dirname(realpathSync(options.self));
   if (options.self.endsWith('.ts'))
     throw new UsageError('portknock runs from its source (install-service is for an installed one)');
-  if (loaded !== null && options.user !== undefined && options.user !== loaded.user)
+  const user = loaded?.user ?? null;
+  const named = typeof user === 'string' ? user : user?.name;
+  if (named !== undefined && options.user !== undefined && options.user !== named)
     throw new UsageError(
-      `--user is '${options.user}', and the configuration says ${loaded.user} (change it there)`,
+      `--user is '${options.user}', and the configuration says ${named} (change it there)`,
     );
   const legacy = loaded?.firewall.driver === 'iptables' && usesLegacy(loaded, root);
   const stateDir = loaded === null ? USUAL.stateDir : withoutRoot(loaded.stateDir, root);
   const service: Service = {
     ...{ node, programs, config, legacy, stateDir },
-    user: options.user ?? loaded?.user ?? USUAL.user,
+    user: options.user ?? named ?? USUAL.user,
     internet: legacy || (loaded !== null && needsInternet(loaded)),
     home: [node, programs, config, stateDir].some((path) => HIDDEN.test(`${path}/`)),
     writes: loaded === null ? [] : foldersWritten(loaded, root),

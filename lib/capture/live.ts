@@ -6,7 +6,7 @@ import { networkInterfaces } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { KnockError, printable } from '../errors.ts';
 import type { CaptureNeed } from '../scheme/scheme.ts';
-import { LiveChild } from './live-child.ts';
+import { LiveChild, type CaptureProcess } from './live-child.ts';
 import { LiveRun } from './live-run.ts';
 import { tellingLosses, type LossTeller } from './losses.ts';
 import type { PacketSource, SourceContext } from './source.ts';
@@ -20,7 +20,8 @@ export interface LiveOptions {
   readonly gid?: number;
 }
 
-const NOBODY = 65_534;
+/** Whom the capture process becomes, and its group. */
+export const NOBODY = 65_534;
 
 /**
  * Captures from a network interface; needs the optional package `pcap` and the right to capture (root or CAP_NET_RAW).
@@ -30,7 +31,12 @@ const NOBODY = 65_534;
  * missing or doubling a packet.
  */
 export function liveCapture(options: LiveOptions): PacketSource {
-  return new LiveCapture(options);
+  return liveCaptureBy(options, startCapture);
+}
+
+/** Like {@link liveCapture}, with capture processes that `start` makes: each just started, and told nothing yet. */
+export function liveCaptureBy(options: LiveOptions, start: () => CaptureProcess): PacketSource {
+  return new LiveCapture(options, start);
 }
 
 class LiveCapture implements PacketSource {
@@ -38,12 +44,14 @@ class LiveCapture implements PacketSource {
   readonly loopback: boolean;
   readonly checksDestination = true;
   readonly #options: LiveOptions;
+  readonly #start: () => CaptureProcess;
   #run: LiveRun | null = null;
   #sink: LossTeller | null = null;
   #closed = false;
 
-  constructor(options: LiveOptions) {
+  constructor(options: LiveOptions, start: () => CaptureProcess) {
     this.#options = options;
+    this.#start = start;
     this.name = `interface ${options.interface}`;
     this.loopback = options.interface === 'lo';
   }
@@ -60,7 +68,7 @@ class LiveCapture implements PacketSource {
       context,
       device,
       spawn: (filter) =>
-        new LiveChild({ process: startProcess(), order: { device, filter, uid, gid }, clock, sink }),
+        new LiveChild({ process: this.#start(), order: { device, filter, uid, gid }, clock, sink }),
       isUp: () => isSeen(device),
     });
     await this.#run.open();
@@ -92,7 +100,8 @@ function isSeen(device: string): boolean {
   }
 }
 
-function startProcess(): ChildProcess {
+/** Starts a capture process, which waits for its order. */
+export function startCapture(): ChildProcess {
   return fork(childPath(), {
     stdio: ['ignore', 'pipe', 'ignore', 'ipc'],
     env: { PATH: process.env.PATH ?? '' },

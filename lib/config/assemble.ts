@@ -1,7 +1,7 @@
 // The composition root: the one place that names concrete sources, drivers and stores.
 
 import { join } from 'node:path';
-import { liveCapture } from '../capture/live.ts';
+import { liveCaptureBy, startCapture } from '../capture/live.ts';
 import { udpSocket } from '../capture/socket.ts';
 import type { PacketSource } from '../capture/source.ts';
 import { byService, type ServiceDriver } from '../firewall/by-service.ts';
@@ -16,6 +16,7 @@ import { KnockListener } from '../listener/listener.ts';
 import type { ReloadOptions } from '../listener/options.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ClientAccess } from '../policy/access.ts';
+import type { Through } from '../privilege/link.ts';
 import { createReplayFile, fileReplay } from '../replay/file.ts';
 import { memoryReplay } from '../replay/memory.ts';
 import type { ReplayStore } from '../replay/store.ts';
@@ -55,6 +56,12 @@ export interface AssembleOptions {
   readonly source?: PacketSource;
   readonly clock?: Clock;
   readonly metrics?: Metrics;
+  /**
+   * Has done elsewhere what needs root.
+   *
+   * @internal
+   */
+  readonly through?: Through | undefined;
 }
 
 /** The file of the replay state within `state_dir`. */
@@ -74,14 +81,16 @@ export function createReplay(path: string): Promise<void> {
 
 /** Puts a gateway together; touches nothing. */
 export function assemble(config: GatewayConfig, options: AssembleOptions = {}): Assembly {
-  const { dryRun = false, source = sourceOf(config), clock = systemClock, metrics } = options;
-  const driver = dryRun ? mock({ clock }) : driversOf(config, clock);
+  const { dryRun = false, clock = systemClock, metrics, through } = options;
+  const source = options.source ?? sourceOf(config, through);
+  const own = dryRun ? mock({ clock }) : driversOf(config, clock);
+  const driver = through?.driver(own) ?? own;
   let { clients } = config;
   const replay = dryRun
     ? memoryReplay()
     : markingReplay(fileReplay(replayFile(config.stateDir)), {
-        scheme: 'sequence-list',
         clients: () => clients,
+        markBy: through?.mark,
       });
   const rules = rulesOf(config);
   const listener = new KnockListener({
@@ -114,8 +123,9 @@ function accessOf(client: ClientConfig): ClientAccess {
   };
 }
 
-function sourceOf({ source }: GatewayConfig): PacketSource {
-  if (source.kind === 'interface') return liveCapture({ interface: source.name });
+function sourceOf({ source }: GatewayConfig, through?: Through): PacketSource {
+  const start = through?.startCapture ?? startCapture;
+  if (source.kind === 'interface') return liveCaptureBy({ interface: source.name }, start);
   const { ports, address } = source;
   return udpSocket(address === null ? { port: ports } : { port: ports, address });
 }

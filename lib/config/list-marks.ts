@@ -17,19 +17,28 @@ interface Place {
   readonly knocks: readonly KnockPort[];
 }
 
-/** Marks what is claimed, before anything opens. `scheme`: what its accounts begin with. */
+/** What the accounts of such sequences begin with. */
+const SCHEME = 'sequence-list';
+
+/** Marks what is claimed, before anything opens. `markBy`: marks in place of this process, which may not. */
 export function markingReplay(
   store: ReplayStore,
-  { scheme, clients }: { readonly scheme: string; readonly clients: () => readonly ClientConfig[] },
+  {
+    clients,
+    markBy = (account) => markAccount(account, clients()),
+  }: {
+    readonly clients: () => readonly ClientConfig[];
+    readonly markBy?: ((account: string) => Promise<void>) | undefined;
+  },
 ): ReplayStore {
   let warning: ReplayContext['warning'] = () => undefined;
   /** One file is changed by one at a time. */
   let queue: Promise<unknown> = Promise.resolve();
   const mark = async (account: string): Promise<void> => {
-    const place = placeOf(account, scheme, clients());
+    const place = placeOf(account, clients());
     if (place === null) return;
     try {
-      await markUsed(place);
+      await markBy(account);
     } catch (error) {
       warning(
         `sequence was used, and is not marked so in ${printable(place.file, 1000)}: ${messageOf(error)}`,
@@ -58,6 +67,12 @@ export function markingReplay(
   };
 }
 
+/** Marks the sequence of an account; does nothing when there is none. @throws KnockError `ERR_WRITE`, system errors */
+export async function markAccount(account: string, clients: readonly ClientConfig[]): Promise<void> {
+  const place = placeOf(account, clients);
+  if (place !== null) await markUsed(place);
+}
+
 /** Puts `#` in front of the sequence, in place of a blank there; a file without it is left alone. */
 export async function markUsed({ file, knocks }: Place): Promise<void> {
   const text = await readFile(file, 'utf8');
@@ -71,11 +86,11 @@ export async function markUsed({ file, knocks }: Place): Promise<void> {
   if (marked !== text) await replaceFile(file, { from: text, to: marked });
 }
 
-function placeOf(account: string, scheme: string, clients: readonly ClientConfig[]): Place | null {
+function placeOf(account: string, clients: readonly ClientConfig[]): Place | null {
   for (const client of clients) {
     if (client.scheme !== 'sequence-list') continue;
     const knocks = client.sequences.find(
-      (each) => `${scheme} ${sequenceAccount(client.name, each)}` === account,
+      (each) => `${SCHEME} ${sequenceAccount(client.name, each)}` === account,
     );
     if (knocks !== undefined) return { file: client.file, knocks };
   }

@@ -4,6 +4,7 @@
 import { open } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { messageOf, printable, systemCode } from '../errors.ts';
+import { accountOfKey } from './account.ts';
 import { checkServices, checkSource } from './checks.ts';
 import { clientsOf } from './clients.ts';
 import { parseConfigDocument } from './document.ts';
@@ -46,6 +47,9 @@ export async function loadConfig(path: string): Promise<GatewayConfig> {
   return parseConfig(text, { path, mode });
 }
 
+/** Reads a configuration file whole: its text and its permission bits. @throws ConfigError */
+export type ReadConfig = (path: string) => Promise<{ readonly text: string; readonly mode: number }>;
+
 /** The text of a configuration file and its permission bits. @throws ConfigError */
 export async function readConfig(path: string): Promise<{ readonly text: string; readonly mode: number }> {
   try {
@@ -83,6 +87,7 @@ export async function parseConfig(text: string, options: ParseOptions): Promise<
   const firewall = firewallOf(root);
   const metrics = metricsOf(root);
   const source = checkSource(root, settings);
+  const user = await accountOfKey(root, settings?.user, read);
   const services = servicesOf(root, settings, firewall);
   const clients = await clientsOf(root, {
     ...{ settings, source, services, accessKeys, secrets: context },
@@ -97,7 +102,7 @@ export async function parseConfig(text: string, options: ParseOptions): Promise<
     source,
     knockPort: settings.knock_port,
     stateDir: resolve(context.directory, settings.state_dir),
-    user: settings.user,
+    user,
     firewall,
     firewallBackend: settings.firewall_backend,
     protect: settings.protect,

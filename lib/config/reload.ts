@@ -6,6 +6,7 @@ import type { GatewayConfig } from './schema.ts';
 
 const FIXED: readonly (readonly [key: string, of: (config: GatewayConfig) => unknown])[] = [
   ['state_dir', ({ stateDir }) => stateDir],
+  ['user', ({ user }) => user],
   ['firewall', ({ firewall }) => firewall],
   ['firewall_backend', ({ firewallBackend }) => firewallBackend],
   ['protect', ({ protect }) => protect],

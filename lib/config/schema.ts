@@ -9,6 +9,7 @@ import type { FwknopClient } from '../scheme/fwknop-clients.ts';
 import type { OneTimeClient } from '../scheme/one-time.ts';
 import type { KnockPort } from '../scheme/sequence.ts';
 import type { SpaClient } from '../scheme/spa-clients.ts';
+import type { Account } from './account.ts';
 import type { FirewallConfig } from './firewall.ts';
 import type { MetricsConfig } from './metrics.ts';
 import type { ConfigProblem } from './problems.ts';
@@ -38,8 +39,8 @@ export interface GatewayConfig {
     { readonly kind: 'interface'; readonly name: string } | ({ readonly kind: 'socket' } & SocketAddress);
   readonly knockPort: number;
   readonly stateDir: string;
-  /** The account of the half that reads packets; `root`: none. */
-  readonly user: string;
+  /** Whom the half that reads packets runs as; `null`: nobody is named. */
+  readonly user: Account | 'root' | null;
   readonly firewall: FirewallConfig;
   readonly firewallBackend: 'auto' | 'legacy' | 'nft';
   readonly protect: boolean | 'drop' | 'reject';
@@ -158,8 +159,7 @@ export const settingsSchema = v.object({
   knock_port: v.optional(port('knock_port'), 62201),
   state_dir: v.optional(path('state_dir'), '/var/lib/portknock'),
   user: v.optional(
-    text('user', 'the name of an account', /^[a-z_][a-z0-9_-]{0,30}$/u, 'as in portknock'),
-    'root',
+    value('user must be the name or the uid of an account', 'as in portknock, or root', parseUser),
   ),
   firewall_backend: v.optional(oneOf('firewall_backend', ['auto', 'legacy', 'nft']), 'auto'),
   protect: v.optional(oneOf('protect', [true, 'drop', 'reject', false]), true),
@@ -197,6 +197,11 @@ function parseSocket(input: unknown): SocketAddress | null {
   const ports = parsePortRange(parts?.[3]);
   if (ports === null || ports[1] - ports[0] >= MOST_SOCKET_PORTS) return null;
   return host !== null && isIP(host) === 0 ? null : { ports, address: host };
+}
+
+function parseUser(input: unknown): string | null {
+  const text = typeof input === 'number' ? String(input) : textOf(input);
+  return /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}\$?$/u.test(text) ? text : null;
 }
 
 function textOf(input: unknown): string {

@@ -64,7 +64,7 @@ describe('the marks of used sequences', () => {
     await write(' 1,9,5\n 2,8,4\n');
     const clients = [listOf('1 9 5', '2 8 4')];
     const warnings: string[] = [];
-    const replay = markingReplay(memoryReplay(), { scheme: 'sequence-list', clients: () => clients });
+    const replay = markingReplay(memoryReplay(), { clients: () => clients });
     const warning = (message: string): void => void warnings.push(message);
     await replay.open({ clock: virtualClock(), windowMs: 0, warning });
     for (const account of [
@@ -86,7 +86,7 @@ describe('the marks of used sequences', () => {
     await rm(file);
     const clients = [listOf('1 9 5')];
     const warnings: string[] = [];
-    const replay = markingReplay(memoryReplay(), { scheme: 'sequence-list', clients: () => clients });
+    const replay = markingReplay(memoryReplay(), { clients: () => clients });
     const warning = (message: string): void => void warnings.push(message);
     await replay.open({ clock: virtualClock(), windowMs: 0, warning });
     assert.equal(await replay.claim('sequence-list old 1/tcp,9/tcp,5/tcp', 1n), 'claimed');

@@ -44,20 +44,26 @@ const ROWS: readonly Row[] = [
     of: /^lib\/config\//u,
     ours: /^lib\/(scheme\/|crypto\/|knocker\/profile\.ts|packet\/view\.ts|firewall\/(command-template|nftables-(rules|sets)|iptables-lists|width|forward|driver)\.ts)/u,
   },
+  // The half with root asks the policy and the configuration again; it has no store, no listener and no packet.
+  {
+    of: /^lib\/privilege\//u,
+    ours: /^lib\/(capture\/|config\/|policy\/|firewall\/(driver|forward)\.ts|grant\/(lanes|record|request)\.ts|listener\/options\.ts)/u,
+  },
   { of: /^lib\/testing(\.ts$|\/)/u, ours: /^lib\/(?!index\.ts|config\/|knocker)/u },
   { of: /^lib\/knocker\.ts$/u, ours: /^lib\/(knocker|scheme|crypto)\//u },
   { of: /^lib\/index\.ts$/u, ours: /^lib\/(?!index\.ts|testing)/u },
   // What commands say of themselves is data, which the build reads as well; only --help breaks it into lines.
   { of: /^cli\/manual\//u, ours: NOTHING },
   { of: /^cli\/pages\//u, ours: /^cli\/(manual\/|wrap\.ts$)/u },
-  { of: /^cli\//u, ours: /^(cli\/|lib\/(index|knocker)\.ts$)/u },
+  { of: /^lib\/halves\.ts$/u, ours: /^lib\/(config|privilege)\//u },
+  { of: /^cli\//u, ours: /^(cli\/|lib\/(index|knocker|halves)\.ts$)/u },
 ];
 
 // Packages and builtins that are kept in one place.
 const KEPT: readonly { readonly name: RegExp; readonly only: RegExp; readonly dynamicOnly?: true }[] = [
   {
     name: /^(node:)?child_process$/u,
-    only: /^(lib\/(firewall\/run|capture\/live)\.ts|cli\/(notify|account)\.ts)$/u,
+    only: /^(lib\/(firewall\/run|capture\/live|privilege\/spawn)\.ts|cli\/(notify|account)\.ts)$/u,
   },
   { name: /^prom-client$/u, only: /^lib\/prometheus\.ts$/u, dynamicOnly: true },
   { name: /^pcap$/u, only: /^lib\/capture\/child\.ts$/u, dynamicOnly: true },

@@ -70,6 +70,11 @@ export function configFor(
   ].join('\n');
 }
 
+/** Whether it says whom it runs as; other tests are about one process, whatever accounts the host has. */
+async function isSeparated(site: Pick<Site, 'config'> | { readonly knockd: string }): Promise<boolean> {
+  return 'config' in site && /^user:/mu.test(await readFile(site.config, 'utf8'));
+}
+
 /** A running portknockd. */
 export class Gateway {
   readonly events: Event[] = [];
@@ -103,6 +108,7 @@ export class Gateway {
       ...('knockd' in site ? ['--knockd', site.knockd] : ['--config', site.config]),
       '--log',
       'json',
+      ...((await isSeparated(site)) || args.includes('--user') ? [] : ['--user', 'root']),
       ...args,
     ];
     const gateway = new Gateway(

@@ -1,0 +1,48 @@
+// Starts the verifying half: the same program once more, as another user, in no other group, with no capability and no way
+// to get one back.
+
+import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync, realpathSync } from 'node:fs';
+import { basename } from 'node:path';
+import type { Account } from '../config/account.ts';
+
+/** Of util-linux; by its place, since PATH may be anybody's. */
+const SETPRIV = ['/usr/bin/setpriv', '/bin/setpriv', '/usr/sbin/setpriv'];
+/** What it may know of our environment. */
+const KEPT = ['PATH', 'LANG', 'LC_ALL', 'TERM', 'NO_COLOR', 'FORCE_COLOR', 'DEBUG', 'TZ', 'JOURNAL_STREAM'];
+/** Debugger ports are for one process. */
+const DEBUGGER = /^--(?:inspect|debug)/u;
+
+/** The process, whose fd 3 is the pipe, and whether the kernel keeps it from ever gaining a privilege. */
+export interface Verifier {
+  readonly process: ChildProcess;
+  readonly bounded: boolean;
+}
+
+/** `program`: what Node is to run, and its arguments. */
+export function startVerifier({ uid, gid }: Account, program: readonly string[]): Verifier {
+  const argv = [...process.execArgv.filter((word) => !DEBUGGER.test(word)), ...program];
+  const options = {
+    stdio: ['ignore', 'inherit', 'inherit', 'pipe', 'ipc'] as ['ignore', 'inherit', 'inherit', 'pipe', 'ipc'],
+    env: Object.fromEntries(
+      KEPT.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
+    ),
+    serialization: 'json' as const,
+  };
+  const setpriv = SETPRIV.find(isSetpriv);
+  if (setpriv === undefined) {
+    // libuv gives up the groups as well, and the change of user takes the capabilities.
+    return { process: spawn(process.execPath, argv, { ...options, uid, gid }), bounded: false };
+  }
+  const words = [
+    ...['--reuid', String(uid), '--regid', String(gid), '--clear-groups', '--no-new-privs'],
+    ...['--inh-caps', '-all', '--bounding-set', '-all', '--pdeathsig', 'KILL', '--'],
+    ...[process.execPath, ...argv],
+  ];
+  return { process: spawn(setpriv, words, options), bounded: true };
+}
+
+/** Busybox has one that can do less. */
+function isSetpriv(path: string): boolean {
+  return existsSync(path) && basename(realpathSync(path)) === 'setpriv';
+}
