@@ -100,11 +100,13 @@ export class Shell {
     this.#child.stdin?.write('\u0003');
   }
 
+  /** Ends what runs there, and the shell: portknockd takes the loss of its terminal for a wish to reload. */
   async close(): Promise<void> {
     if (this.#ended) return;
     const gone = once(this.#child, 'close');
-    this.#child.kill('SIGKILL');
-    this.#child.stdin?.destroy();
+    this.#child.stdin?.write('\u0003\nexit\n\u0003\nkill -9 $(jobs -p) 2>/dev/null; exit\n');
+    const late = setTimeout(() => this.#child.kill('SIGKILL'), 3000);
     await gone;
+    clearTimeout(late);
   }
 }

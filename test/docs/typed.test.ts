@@ -9,10 +9,11 @@ import { installed } from '../consumer/installed.ts';
 import { describeInNamespaces } from '../e2e/support.ts';
 import { Machine } from '../support/machine.ts';
 import { createWorld, type World } from '../support/netns.ts';
-import { startSshd, type Sshd } from '../support/sshd.ts';
+import type { Sshd } from '../support/sshd.ts';
 import { blocksOf, readPage } from './blocks.ts';
 import { registryUrl, startRegistry } from './registry.ts';
 import { Shell } from './shell.ts';
+import { sshdOn } from './stage.ts';
 
 type Place = 'gateway' | 'laptop';
 
@@ -54,10 +55,7 @@ describeInNamespaces('the README typed, on a host that drops what it does not kn
     gateway = await Machine.create(world.gateway, { name: 'vps-1234' });
     laptop = await Machine.create(world.outside, { name: 'laptop', hosts });
     await world.gateway.must('ip', ['route', 'add', 'default', 'via', world.client[4]]);
-    sshd = await startSshd(
-      { must: (...words) => world.gateway.must(...words), spawn: (...words) => gateway.spawn(...words) },
-      { home: gateway.home },
-    );
+    sshd = await sshdOn(world, gateway);
     const address = world.client[4];
     registry = await startRegistry(world.outside, { folder, consumer, address });
     for (const machine of [gateway, laptop]) {
