@@ -62,7 +62,7 @@ describeInNamespaces('the README typed, on a host that drops what it does not kn
       const prefix = dirname(machine.bin);
       for (const name of ['portknock', 'portknockd']) await rm(join(machine.bin, name));
       const settings = [`registry=${registryUrl(address)}`, `prefix=${prefix}`, 'ignore-scripts=true'];
-      await writeFile(machine.path('.npmrc'), `${[...settings, 'audit=false', ''].join('\n')}`);
+      await writeFile(machine.path('.npmrc'), [...settings, 'audit=false', ''].join('\n'));
     }
     await mkdir(laptop.path('.ssh'), { mode: 0o700 });
     await writeFile(laptop.path('.ssh/id_ed25519'), sshd.userKey, { mode: 0o600 });
