@@ -43,7 +43,7 @@ describe('the pages', () => {
 
   it('have no block that nothing checks', () => {
     const unchecked = BLOCKS.filter(({ page, language }) => {
-      if (['js', 'ts', 'yaml'].includes(language) || language in SHOWN) return false;
+      if (['js', 'ts', 'yaml', 'json'].includes(language) || language in SHOWN) return false;
       return language !== 'sh' || PAGES[page]?.shell === undefined;
     });
     assert.deepEqual(
@@ -51,6 +51,13 @@ describe('the pages', () => {
       [],
     );
     for (const page of Object.keys(PAGES)) assert.ok(allPages().includes(page), page);
+  });
+
+  it('show JSON that is JSON, whole or a value a line', () => {
+    for (const block of BLOCKS.filter(({ language }) => language === 'json')) {
+      const whole = /^[[{]\n/u.test(block.text) ? [block.text] : block.text.trim().split('\n');
+      assert.doesNotThrow(() => whole.map((text) => JSON.parse(text) as unknown), placeOf(block));
+    }
   });
 
   it('name tests that are there and that read them', () => {

@@ -9,7 +9,7 @@ import { delimiter, join } from 'node:path';
 import { describeInNamespaces } from '../e2e/support.ts';
 import { blocksOf, placeOf, type Block } from './blocks.ts';
 import { PAGES, playedBy, type Page } from './pages.ts';
-import { commandsOf, Stage } from './stage.ts';
+import { commandsOf, Stage, type Prepare } from './stage.ts';
 
 /** Knows the scripts of package.json and nothing else. */
 const NPM = `#!/usr/bin/env node
@@ -17,6 +17,8 @@ const [command, name] = process.argv.slice(2);
 const { scripts } = JSON.parse(require('fs').readFileSync('package.json', 'utf8'));
 process.exit(command === 'test' || (command === 'run' && name in scripts) ? 0 : 1);
 `;
+
+const nothing: Prepare = async () => undefined;
 
 const rows = Object.entries(PAGES).map(
   ([page, row]) =>
@@ -58,6 +60,8 @@ describe('the commands of npm', () => {
 describeInNamespaces('the commands of a page', function () {
   this.timeout(60_000);
 
+  after(() => Promise.all([...open.values()].map((stage) => stage.close())));
+
   for (const [page, row, blocks] of rows.filter(([, { shell }]) => shell === 'machines')) {
     it(`do what the page says: ${page}`, () => played(row, blocks));
   }
@@ -68,16 +72,27 @@ describeInNamespaces('the commands of a page', function () {
   });
 });
 
+/** Pages that begin with the same share a pair of machines, until one of them fails. */
+const open = new Map<Prepare, Stage>();
+
 async function played({ prepare, afterwards, ...how }: Page, blocks: readonly Block[]): Promise<void> {
   assert.ok(blocks.length > 0);
-  const stage = await Stage.open();
+  const stage = await stageFor(prepare ?? nothing);
   try {
-    await prepare?.(stage);
     for (const block of blocks) await stage.type(block, how);
     await afterwards?.(stage);
   } catch (error) {
-    throw new Error(`${blocks.map(placeOf).join(' ')}: ${String(error)}`, { cause: error });
-  } finally {
+    open.delete(prepare ?? nothing);
     await stage.close();
+    throw new Error(`${blocks.map(placeOf).join(' ')}: ${String(error)}`, { cause: error });
   }
+}
+
+async function stageFor(prepare: Prepare): Promise<Stage> {
+  const there = open.get(prepare);
+  if (there !== undefined) return there;
+  const stage = await Stage.open();
+  open.set(prepare, stage);
+  await prepare(stage);
+  return stage;
 }
