@@ -19,16 +19,21 @@ export interface Sshd {
   stop(): Promise<void>;
 }
 
-export async function startSshd(space: Namespace): Promise<Sshd> {
+/** `home`: of whoever logs in; the server's own folder unless given. */
+export async function startSshd(
+  space: Pick<Namespace, 'must' | 'spawn'>,
+  options: { readonly home?: string } = {},
+): Promise<Sshd> {
   const folder = await mkdtemp(join(tmpdir(), 'portknock-sshd-'));
   const file = (name: string): string => join(folder, name);
   for (const name of ['host_key', 'user_key']) {
     await space.must('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', file(name)]);
   }
   await writeFile(file('authorized_keys'), await readFile(file('user_key.pub')));
+  const home = options.home ?? folder;
   const users = [
-    `root:x:0:0::${folder}:/bin/sh`,
-    `deploy:x:0:0::${folder}:/bin/sh`,
+    `root:x:0:0::${home}:/bin/sh`,
+    `deploy:x:0:0::${home}:/bin/sh`,
     'sshd:x:65533:65533::/run/sshd:/bin/false',
   ];
   await writeFile(file('passwd'), `${users.join('\n')}\n`);
@@ -59,7 +64,7 @@ export async function startSshd(space: Namespace): Promise<Sshd> {
     },
   );
   await listening(child);
-  const options = {
+  const settings = {
     IdentityFile: file('user_key'),
     IdentityAgent: 'none',
     IdentitiesOnly: 'yes',
@@ -78,7 +83,7 @@ export async function startSshd(space: Namespace): Promise<Sshd> {
       'none',
       '-l',
       'root',
-      ...Object.entries(options).flatMap(([name, value]) => ['-o', `${name}=${value}`]),
+      ...Object.entries(settings).flatMap(([name, value]) => ['-o', `${name}=${value}`]),
     ],
     async stop() {
       const gone = once(child, 'exit');

@@ -1,0 +1,154 @@
+// What is done with the blocks of each page: where its commands are typed, what has to be there before, which test plays
+// them instead. A page with commands and no row here is a failure, and so is a block of a language that nobody checks.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { copyFile, writeFile } from 'node:fs/promises';
+import { pcap } from '../support/savefile.ts';
+import type { Block } from './blocks.ts';
+import { put, type Prepare } from './stage.ts';
+
+export interface Page {
+  /** Shell blocks: at two machines; with npm alone, whose scripts have to be there; by another test, named. */
+  readonly shell?: 'machines' | 'npm' | { readonly by: string };
+  /** Where the commands are typed that do not say where. */
+  readonly at?: 'laptop';
+  /** Blocks to which another test gives a place of their own, by what they begin with. */
+  readonly elsewhere?: readonly (readonly [start: RegExp, by: string])[];
+  /** What the page takes to be there already. */
+  readonly prepare?: Prepare;
+  /** What its reader does between two commands, as its words say. */
+  /** What is so when all is typed. */
+  readonly afterwards?: Prepare;
+  readonly between?: readonly (readonly [before: RegExp, act: Prepare])[];
+}
+
+/** What is shown and never typed: configurations of others, and what a program prints. */
+export const SHOWN: Readonly<Record<string, string | null>> = {
+  text: null,
+  // Imported by their own test.
+  ini: 'test/config/migration-pages.test.ts',
+  conf: 'test/config/migration-pages.test.ts',
+  ssh_config: null,
+};
+
+/** A gateway with alice, as after the README. */
+const asAfterTheReadme: Prepare = (stage) => stage.configure();
+const asWhileItRuns: Prepare = async (stage) => {
+  await stage.configure();
+  await stage.gatewayRuns();
+};
+
+const CONFIG = 'portknock/portknockd.yaml';
+const FWKNOP_KEYS = [
+  `KEY_BASE64 ${Buffer.alloc(32, 1).toString('base64')}`,
+  `HMAC_KEY_BASE64 ${Buffer.alloc(32, 2).toString('base64')}`,
+];
+
+/** What an imported configuration wants before it can have clients that sign. */
+const nameTheGateway: Prepare = async ({ gateway }) => {
+  const file = gateway.etc(CONFIG);
+  await put(gateway.etc('portknock/gateway.key'), `${Buffer.alloc(32, 9).toString('base64')}\n`);
+  const text = readFileSync(file, 'utf8').replace(/^gateway:.*\n/mu, '');
+  await writeFile(file, `gateway: gw.example\naccess_key_file: gateway.key\n${text}`);
+};
+
+/** In ten minutes, or now: what systemd-run was given takes the rules out, also while the daemon runs. */
+const theSwitchWorks: Prepare = async ({ gateway, laptop }) => {
+  const log = readFileSync(gateway.path('stand-ins.log'), 'utf8');
+  const [, command = 'false'] = /systemd-run --on-active=\S+ --unit=\S+ (.*)/u.exec(log) ?? [];
+  assert.equal((await laptop.sh('ssh -o ConnectTimeout=1 root@gw.example true')).status, 255);
+  await gateway.must(command);
+  await laptop.must('ssh root@gw.example true');
+  assert.doesNotMatch((await gateway.must('iptables-save')).stdout, /portknock/iu);
+};
+
+const lockedOut: Prepare = async (stage) => {
+  await stage.gatewayRuns();
+  assert.equal((await stage.laptop.sh('ssh -o ConnectTimeout=1 root@gw.example true')).status, 255);
+};
+
+const backIn: Prepare = async ({ gateway, laptop }) => {
+  await laptop.must('ssh root@gw.example true');
+  for (const save of ['iptables-save', 'ip6tables-save'])
+    assert.doesNotMatch((await gateway.must(save)).stdout, /portknock|PK-/iu);
+};
+
+const aKnockOpens: Prepare = async ({ laptop }) => {
+  assert.equal((await laptop.sh('ssh -o ConnectTimeout=1 root@gw.example true')).status, 255);
+  const proxy = "ProxyCommand='portknock connect -p alice.knock %h %p'";
+  await laptop.must(`ssh -o ${proxy} root@gw.example true`);
+};
+
+export const PAGES: Readonly<Record<string, Page>> = {
+  'README.md': {
+    shell: 'npm',
+    elsewhere: [
+      [/^(?:scp|ssh|npm install|portknockd) /u, 'test/docs/typed.test.ts'],
+      [/^ssh-keygen /u, 'test/docs/programs.test.ts'],
+    ],
+  },
+  'docs/benchmarks.md': { shell: 'npm', elsewhere: [[/--rounds/u, 'benchmarks/peers/docs.ts']] },
+  'docs/explain.md': {
+    shell: 'machines',
+    prepare: asAfterTheReadme,
+  },
+  'docs/containers.md': { shell: 'machines', prepare: asAfterTheReadme, afterwards: aKnockOpens },
+  'docs/firewalls.md': {
+    shell: 'machines',
+    prepare: asAfterTheReadme,
+    between: [
+      [/^systemctl stop/u, theSwitchWorks],
+      [/^iptables-save/u, lockedOut],
+      [/^nft list/u, backIn],
+    ],
+  },
+  'docs/ipv6.md': { shell: 'machines', prepare: asWhileItRuns },
+  'docs/nat.md': { shell: 'machines', prepare: asWhileItRuns },
+  'docs/upgrading.md': { shell: 'machines', prepare: asWhileItRuns },
+  'docs/from-fwknop.md': {
+    shell: 'machines',
+    prepare: async ({ gateway, laptop, world }) => {
+      const access = ['SOURCE ANY', 'OPEN_PORTS tcp/22', ...FWKNOP_KEYS, ''];
+      await put(gateway.etc('fwknop/access.conf'), access.join('\n'));
+      await put(gateway.etc('fwknop/fwknopd.conf'), 'PCAP_INTF eth0;\n');
+      await writeFile(gateway.path('capture.pcap'), pcap([]));
+      const server = [`SPA_SERVER ${world.address[4]}`, `ALLOW_IP ${world.client[4]}`, 'ACCESS tcp/22'];
+      const stanza = ['[gw]', ...server, ...FWKNOP_KEYS, 'USE_HMAC Y', ''];
+      await put(laptop.path('.fwknoprc'), stanza.join('\n'));
+    },
+    between: [[/add-client/u, nameTheGateway]],
+  },
+  'docs/from-knockd.md': {
+    shell: 'machines',
+    prepare: async ({ gateway }) => {
+      // Debian's own, whatever this host has made of it.
+      const door = ['[openSSH]', 'sequence = 7000,8000,9000', 'seq_timeout = 5', 'tcpflags = syn'];
+      const command = 'command = /sbin/iptables -A INPUT -s %IP% -p tcp --dport 22 -j ACCEPT';
+      await put(gateway.etc('knockd.conf'), [...door, command, ''].join('\n'));
+    },
+    between: [[/add-client/u, nameTheGateway]],
+  },
+  'examples/deploy-pipeline/README.md': { shell: { by: 'test/e2e/deploy-pipeline.test.ts' } },
+  'examples/ssh-config/README.md': {
+    shell: 'machines',
+    at: 'laptop',
+    prepare: async (stage) => {
+      await stage.configure();
+      await stage.gatewayRuns();
+      const text = readFileSync('examples/ssh-config/README.md', 'utf8');
+      const host = /^```ssh_config\n([^]*?)^```/mu.exec(text)?.[1] ?? '';
+      const { laptop } = stage;
+      await copyFile(laptop.path('alice.knock'), laptop.path('.ssh/gw.knock'));
+      await put(laptop.path('.ssh/config'), `${host}\n${readFileSync(laptop.path('.ssh/config'), 'utf8')}`);
+    },
+  },
+};
+
+/** Which test plays a block in place of the page's own way; `null`: none. */
+export function playedBy(block: Block): string | null {
+  const { shell, elsewhere = [] } = PAGES[block.page] ?? {};
+  const named = elsewhere.find(([start]) => start.test(block.text));
+  if (named !== undefined) return named[1];
+  return typeof shell === 'object' ? shell.by : null;
+}
