@@ -1,6 +1,6 @@
 // Whether portknockd runs as two processes, and as whom the one that reads packets does.
 
-import { readFile } from 'node:fs/promises';
+import { readFile, realpath } from 'node:fs/promises';
 import { findAccount, USUAL_ACCOUNT, type Account } from '../config/account.ts';
 import { readHostFile } from '../config/files.ts';
 import type { GatewayConfig } from '../config/schema.ts';
@@ -36,8 +36,10 @@ export async function separationOf({ user, source }: GatewayConfig): Promise<Sep
 
 /** Makes the host ready for the account. @throws KnockError `ERR_WRITE` when it cannot get to what it needs */
 export async function prepareFor(account: Account, stateDir: string, program: string): Promise<void> {
-  await requireReachable(process.execPath, account, 'Node');
-  await requireReachable(program, account, 'portknockd');
+  // Both may be links into a home.
+  const real = (path: string): Promise<string> => realpath(path).catch(() => path);
+  await requireReachable(await real(process.execPath), account, 'Node');
+  await requireReachable(await real(program), account, 'portknockd');
   await prepareStateDir(stateDir, account);
 }
 
