@@ -30,7 +30,7 @@ describe('portknock', function () {
     const rows: readonly [line: string, message: string][] = [
       [
         'portknock',
-        'command is missing: send, connect, keygen, seal, import, init, add-client, reload, check, explain',
+        'command is missing: send, connect, keygen, seal, import, init, add-client, status, grants, revoke, reload, check, explain',
       ],
       ['portknock knock', "command is not known: 'knock' (see portknock --help)"],
       ['portknock constructor', "command is not known: 'constructor' (see portknock --help)"],
