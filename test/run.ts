@@ -1,0 +1,108 @@
+// `npm test`: every test, in processes of mocha that run two at a time. Tests that share what is dear to make (two machines
+// under attack, the installed package) share a process; of the others most wait for a kernel, which another lane can use.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { mochaGlobalSetup } from './support/programs.ts';
+
+interface Lane {
+  readonly name: string;
+  readonly files: string;
+  readonly except?: string;
+}
+
+/** The longest first. */
+const LANES: readonly Lane[] = [
+  { name: 'kernel', files: 'test/e2e/**/*.test.ts', except: 'test/e2e/attacks/**' },
+  { name: 'attacks', files: 'test/e2e/attacks/**/*.test.ts' },
+  { name: 'package and pages', files: 'test/{consumer,docs}/**/*.test.ts' },
+  { name: 'units', files: 'test/**/*.test.ts', except: 'test/{e2e,consumer,docs,slow}/**' },
+];
+const AT_A_TIME = 2;
+
+interface Counts {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+  readonly failures: readonly string[];
+}
+
+/** Of a lane that did not come to its end. */
+const broken = (name: string, how: string): Counts => ({
+  ...{ passed: 0, failed: 1, skipped: 0 },
+  failures: [`the lane ${name} did not end as it should: ${how}`],
+});
+
+/** Prints what the lanes say, one lane after the other, as early as it can. */
+class Screen {
+  readonly #texts = LANES.map((): Buffer[] => []);
+  readonly #ended = LANES.map(() => false);
+  #shown = 0;
+
+  write(lane: number, text: Buffer): void {
+    if (lane === this.#shown) process.stdout.write(text);
+    else this.#texts[lane]?.push(text);
+  }
+
+  end(lane: number): void {
+    this.#ended[lane] = true;
+    while (this.#ended[this.#shown] === true) {
+      this.#shown += 1;
+      for (const text of this.#texts[this.#shown]?.splice(0) ?? []) process.stdout.write(text);
+    }
+  }
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'portknock-test-'));
+const screen = new Screen();
+
+async function run(index: number, { name, files, except }: Lane): Promise<Counts> {
+  const began = performance.now();
+  const counts = join(folder, `${index}.json`);
+  const mocha = ['node_modules/mocha/bin/mocha.js', '--reporter', 'test/support/reporter.cjs'];
+  const args = [...mocha, ...(except === undefined ? [] : ['--exclude', except]), files];
+  const child = spawn(process.execPath, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, PORTKNOCK_TEST_COUNTS: counts },
+  });
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (text: Buffer) => {
+      screen.write(index, text);
+    });
+  const [code, signal] = (await once(child, 'close')) as [number | null, string | null];
+  const seconds = Math.round((performance.now() - began) / 1000);
+  screen.write(index, Buffer.from(`=== ${name}: ${seconds} s\n`));
+  screen.end(index);
+  try {
+    const found = JSON.parse(readFileSync(counts, 'utf8')) as Counts;
+    return code === 0 || found.failed > 0 ? found : broken(name, `exit status ${String(code ?? signal)}`);
+  } catch {
+    return broken(name, String(code ?? signal));
+  }
+}
+
+await mochaGlobalSetup();
+const waiting = [...LANES.entries()];
+const found: Counts[] = [];
+await Promise.all(
+  Array.from({ length: AT_A_TIME }, async () => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) found.push(await run(...next));
+  }),
+);
+rmSync(folder, { recursive: true });
+
+const sum = (of: (counts: Counts) => number): number => found.reduce((all, one) => all + of(one), 0);
+const totals: Counts = {
+  passed: sum(({ passed }) => passed),
+  failed: sum(({ failed }) => failed),
+  skipped: sum(({ skipped }) => skipped),
+  failures: found.flatMap(({ failures }) => failures),
+};
+const { PORTKNOCK_TEST_COUNTS: file } = process.env;
+if (file !== undefined) writeFileSync(file, JSON.stringify(totals));
+for (const failure of totals.failures) console.log(`\nfailed test: ${failure}`);
+console.log(`\n${totals.passed} passing, ${totals.failed} failing, ${totals.skipped} pending`);
+process.exitCode = totals.failed === 0 ? 0 : 1;
