@@ -89,7 +89,8 @@ const waiting = [...LANES.entries()];
 const found: Counts[] = [];
 await Promise.all(
   Array.from({ length: AT_A_TIME }, async () => {
-    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) found.push(await run(...next));
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift())
+      found.push(await run(...next));
   }),
 );
 rmSync(folder, { recursive: true });
