@@ -6,6 +6,7 @@ import { dirname, join, resolve } from 'node:path';
 import { generateSshKey } from '../crypto/ssh-key.ts';
 import { createReplay, replayFile } from './assemble.ts';
 import { newConfigText } from './edit.ts';
+import { readHostFile } from './files.ts';
 import { parseConfig } from './load.ts';
 import { newSecret, ownFile } from './new-secret.ts';
 import { exists, removeFiles, requireAbsent, writeError, writeNewFiles } from './write.ts';
@@ -42,7 +43,12 @@ export async function createConfig(options: CreateConfigOptions): Promise<readon
     ...(options.user === undefined ? {} : { user: options.user }),
   });
   const secret = newSecret();
-  await parseConfig(text, { path, readFile: () => Promise.resolve(ownFile(secret)) });
+  // The key is not there yet. Accounts are, and are looked up.
+  await parseConfig(text, {
+    path,
+    readFile: (file, most) =>
+      file === keyFile ? Promise.resolve(ownFile(secret)) : readHostFile(file, most),
+  });
   await requireAbsent([path, keyFile]);
   // The account has to pass through to its state; the names in there are no secret.
   const passable = options.user !== undefined && stateDir !== SYSTEM_STATE;

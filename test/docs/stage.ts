@@ -21,7 +21,7 @@ const STAYS: readonly (readonly [command: RegExp, ready: RegExp])[] = [
 /** Whoever reads takes these for the laptop's. */
 const ELSEWHERE = /#.*\b(?:from outside|on a client|on the laptop)\b/u;
 /** Programs that a container or a CI has not, or that must not touch the host. */
-const STAND_INS = ['systemctl', 'systemd-run', 'apt-get'];
+const STAND_INS = ['systemctl', 'journalctl', 'systemd-run', 'apt-get'];
 
 export type Prepare = (stage: Stage) => Promise<void>;
 
