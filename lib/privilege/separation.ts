@@ -36,9 +36,14 @@ export async function separationOf({ user, source }: GatewayConfig): Promise<Sep
 
 /** Makes the host ready for the account. @throws KnockError `ERR_WRITE` when it cannot get to what it needs */
 export async function prepareFor(account: Account, stateDir: string, program: string): Promise<void> {
+  await requirePrograms(account, program);
+  await prepareStateDir(stateDir, account);
+}
+
+/** @throws KnockError `ERR_WRITE` when the account cannot get to Node or to the program; touches nothing */
+export async function requirePrograms(account: Account, program: string): Promise<void> {
   await requireReachable(process.execPath, account, 'Node');
   await requireReachable(program, account, 'portknockd');
-  await prepareStateDir(stateDir, account);
 }
 
 async function usualAccount(): Promise<Account | { readonly problem: string } | null> {

@@ -100,7 +100,15 @@ describe('the commands of docs/releasing.md', () => {
     assert.match((await type(`git cat-file tag v${version}`)).stdout, /BEGIN SSH SIGNATURE/u);
     assert.equal((await type('git status --porcelain')).stdout, '');
     const lines = (await called()).trim().split('\n');
-    const order = ['version minor', 'run', 'audit', 'check:package', 'publish --dry-run', 'publish', 'install'];
+    const order = [
+      'version minor',
+      'run',
+      'audit',
+      'check:package',
+      'publish --dry-run',
+      'publish',
+      'install',
+    ];
     let at = -1;
     for (const word of order) {
       at = lines.findIndex((line, where) => where > at && line.includes(word));

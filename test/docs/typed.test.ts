@@ -134,7 +134,10 @@ describeInNamespaces('the README typed, on a host that drops what it does not kn
   });
 
   it('runs as two halves, and the one with the keys is not root', async () => {
-    assert.match(README, /an account without rights, `portknock`: what reads packets and holds the keys runs as it/u);
+    assert.match(
+      README,
+      /an account without rights, `portknock`: what reads packets and holds the keys runs as it/u,
+    );
     const uid = Number((await gateway.must('id -u portknock')).stdout);
     assert.ok(uid > 0);
     assert.match((await gateway.must('ls -ln /etc/portknock/gateway.key')).stdout, /^-rw------- 1 0 0 /u);
@@ -183,7 +186,6 @@ describeInNamespaces('the README typed, on a host that drops what it does not kn
     await gateway.must('portknock reload');
     const out = await laptop.sh(`ssh -o ConnectTimeout=1 -o ${proxy} root@gw.example true`);
     assert.notEqual(out.status, 0);
-    assert.match((await gateway.must('portknock status')).stdout, /./u);
   });
 
   it('is undone as it says', async () => {
