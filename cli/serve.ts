@@ -35,7 +35,7 @@ export async function serve(config: GatewayConfig, options: ServeOptions): Promi
   const assembly = assemble(config, { dryRun, metrics: counts, through });
   const { listener, driver, source } = assembly;
   const ended = endOf(listener, orders);
-  const manager = (options.manager ?? serviceManager(log))(() => listener.alive);
+  const manager = (options.manager ?? serviceManager(log))(() => listener.running);
   report(listener, format, log);
   let current = config;
   const reloadable = {

@@ -8,7 +8,9 @@ import { KnockError, messageOf, printable, systemCode } from './errors.ts';
 
 /** A `Registry` of prom-client; spelled out, so that types need no prom-client where it is not used. */
 export interface PromRegistry {
+  /** As prom-client has it. */
   registerMetric(metric: never): void;
+  /** Everything in it, as text. */
   metrics(): Promise<string>;
 }
 

@@ -2,6 +2,7 @@
 
 import { resolve } from 'node:path';
 import { createConfig } from '../../lib/index.ts';
+import type { Account } from '../account.ts';
 import { accountFor, handOver } from '../initialising.ts';
 import { readArgs, UsageError } from '../args.ts';
 import { INIT } from '../manual/init.ts';
@@ -24,7 +25,7 @@ export async function run(args: readonly string[]): Promise<number> {
     services,
     ...(device === undefined ? {} : { interface: device }),
     ...(gateway === undefined ? {} : { gateway }),
-    ...(account === null ? {} : { user: account.name }),
+    ...userOf(account, line.values.user),
   });
   if (account !== null) await handOver(account, files);
   for (const file of files) print(file);
@@ -32,6 +33,12 @@ export async function run(args: readonly string[]): Promise<number> {
   tell("next: take a client's public key (~/.ssh/id_ed25519.pub will do) here as NAME.pub, and:");
   tell(`  portknock add-client NAME --key NAME.pub${where}`);
   return EXIT_DONE;
+}
+
+/** What the configuration says: nothing where an account was wanted and could not be made. */
+function userOf(account: Account | null, named: string | undefined): { readonly user?: string } {
+  if (account !== null) return { user: account.name };
+  return named === 'root' ? { user: named } : {};
 }
 
 function serviceOf(text: string): { name: string; port: number } {

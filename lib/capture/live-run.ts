@@ -25,8 +25,6 @@ const LONGEST_RESTART_MS = 10_000;
 const LOOK_MS = 500;
 /** Hints change by the hour and hold one more before and after, so this is soon enough for a stepped clock, too. */
 const CHECK_MS = 60_000;
-/** A start that fails is tried again every 10 s, and each takes 10 s at the most: longer than this without one is no trying. */
-const STUCK_MS = 60_000;
 
 /** Keeps one interface captured until it is closed. */
 export class LiveRun {
@@ -42,9 +40,6 @@ export class LiveRun {
   /** Why it does not run, as it was told last; null while it does. */
   #trouble: string | null = null;
   #cancelCheck: () => void = () => undefined;
-  #cancelStuck: () => void = () => undefined;
-  /** Nothing is captured, and nothing has been tried for long. */
-  #stuck = false;
   /** Set once it is open: between two children nothing else would keep the process alive, a Clock's timers do not. */
   #alive: NodeJS.Timeout | null = null;
   #closed = false;
@@ -61,11 +56,6 @@ export class LiveRun {
         this.#lost(how, lived);
       },
     });
-  }
-
-  /** False when it neither captures nor goes on trying to. */
-  get alive(): boolean {
-    return this.#alive !== null && !this.#closed && (this.#children.filter !== null || !this.#stuck);
   }
 
   /** Resolves when it captures. To be called once. @throws KnockError `ERR_PCAP_*`, `ERR_CAPTURE*` */
@@ -90,7 +80,6 @@ export class LiveRun {
     if (this.#alive !== null) clearInterval(this.#alive);
     this.#cancelRestart();
     this.#cancelCheck();
-    this.#cancelStuck();
     await this.#children.close();
   }
 
@@ -129,11 +118,6 @@ export class LiveRun {
   #restart(): void {
     if (this.#closed || this.#alive === null) return;
     this.#cancelRestart();
-    this.#cancelStuck();
-    this.#stuck = false;
-    this.#cancelStuck = this.#context.clock.after(STUCK_MS, () => {
-      this.#stuck = true;
-    });
     const delayMs = this.#restartMs;
     this.#restartMs = Math.min(delayMs * 2, LONGEST_RESTART_MS);
     this.#startIn(delayMs, this.#isUp());

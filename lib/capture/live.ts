@@ -79,10 +79,6 @@ class LiveCapture implements PacketSource {
     await this.#run.renew(needs);
   }
 
-  alive(): boolean {
-    return this.#run?.alive === true;
-  }
-
   async close(): Promise<void> {
     this.#closed = true;
     this.#sink?.hush();

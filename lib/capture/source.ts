@@ -45,11 +45,6 @@ export interface PacketSource {
    * @throws KnockError `ERR_CAPTURE*`, `ERR_PCAP_*`: the earlier needs stay
    */
   renew?(needs: readonly CaptureNeed[]): Promise<void>;
-  /**
-   * Whether it delivers what arrives, or is busy getting there again. When it is false only a new source will do: a
-   * watchdog ends the process then. A source without it does as long as it is open.
-   */
-  alive?(): boolean;
   /** Resolves soon, also when no packet arrives; no frame is delivered afterwards. Idempotent. */
   close(): Promise<void>;
 }

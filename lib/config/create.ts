@@ -23,7 +23,7 @@ export interface CreateConfigOptions {
   readonly interface?: string;
   /** The host's name unless said. */
   readonly gateway?: string;
-  /** The account that the half without rights runs as; none unless said. */
+  /** The account that the half without rights runs as; `root` for none, on purpose. */
   readonly user?: string;
 }
 
@@ -43,15 +43,13 @@ export async function createConfig(options: CreateConfigOptions): Promise<readon
     ...(options.user === undefined ? {} : { user: options.user }),
   });
   const secret = newSecret();
-  // The key is not there yet. Accounts are, and are looked up.
   await parseConfig(text, {
     path,
-    readFile: (file, most) =>
-      file === keyFile ? Promise.resolve(ownFile(secret)) : readHostFile(file, most),
+    readFile: async (file, most) => (file === keyFile ? ownFile(secret) : readHostFile(file, most)),
   });
   await requireAbsent([path, keyFile]);
   // The account has to pass through to its state; the names in there are no secret.
-  const passable = options.user !== undefined && stateDir !== SYSTEM_STATE;
+  const passable = ![undefined, 'root'].includes(options.user) && stateDir !== SYSTEM_STATE;
   await makeDirectory(directory, passable ? 0o711 : 0o700);
   // State that is there already is kept: a knock that was used stays used.
   const fresh = !(await exists(replay));

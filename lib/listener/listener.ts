@@ -96,9 +96,9 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
     return this.#grants.open;
   }
 
-  /** Whether it runs and its source hears: for a health check. */
-  get alive(): boolean {
-    return this.#state === 'running' && this.#options.source.alive?.() !== false;
+  /** Whether it was started and not stopped: for a health check. A capture that ended is started again meanwhile. */
+  get running(): boolean {
+    return this.#state === 'running';
   }
 
   /**

@@ -1,6 +1,6 @@
 // Whether portknockd runs as two processes, and as whom the one that reads packets does.
 
-import { readFile } from 'node:fs/promises';
+import { readFile, realpath } from 'node:fs/promises';
 import { findAccount, USUAL_ACCOUNT, type Account } from '../config/account.ts';
 import { readHostFile } from '../config/files.ts';
 import type { GatewayConfig } from '../config/schema.ts';
@@ -42,8 +42,14 @@ export async function prepareFor(account: Account, stateDir: string, program: st
 
 /** @throws KnockError `ERR_WRITE` when the account cannot get to Node or to the program; touches nothing */
 export async function requirePrograms(account: Account, program: string): Promise<void> {
-  await requireReachable(process.execPath, account, 'Node');
-  await requireReachable(program, account, 'portknockd');
+  for (const [path, what] of [
+    [process.execPath, 'Node'],
+    [program, 'portknockd'],
+  ] as const) {
+    await requireReachable(path, account, what);
+    // It may be a link into a home.
+    await requireReachable(await realpath(path).catch(() => path), account, what);
+  }
 }
 
 async function usualAccount(): Promise<Account | { readonly problem: string } | null> {

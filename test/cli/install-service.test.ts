@@ -143,19 +143,19 @@ describe('install-service', function () {
         /^ReadWritePaths="-\/srv\/a b"$/mu,
       ],
       ['root', (text) => text, /^ExecStart=\//mu],
-      ['account', (text) => `${text}user: knocker\n`, /^User=knocker\nExecStart=!\//mu],
+      ['account', (text) => text.replace('user: root', 'user: daemon'), /^User=daemon\nExecStart=!\//mu],
     ];
     for (const [name, change, line] of tables) {
       const { code, err } = await install(await config(`${name}.yaml`, change));
       assert.equal(code, 0, `${name}: ${err}`);
       assert.match(await unit(), line, name);
     }
-    assert.match(await readFile(place.path('r/etc/sysusers.d/portknock.conf'), 'utf8'), /^u knocker - /mu);
+    assert.match(await readFile(place.path('r/etc/sysusers.d/portknock.conf'), 'utf8'), /^u daemon - /mu);
   });
 
   it('says what is wrong and writes nothing', async () => {
     const wrong = await config('wrong.yaml', (text) => `${text}nonsense: 1\n`);
-    const other = await config('other.yaml', (text) => `${text}user: knocker\n`);
+    const other = await config('other.yaml', (text) => text.replace('user: root', 'user: daemon'));
     const tables: readonly [line: string, code: number, message: RegExp][] = [
       [`portknock install-service --root r ${wrong}`, 2, /wrong\.yaml:\d+:1: .*nonsense/u],
       [
@@ -163,7 +163,7 @@ describe('install-service', function () {
         2,
         /--user must be the name of an account, not 'Nobody!'/u,
       ],
-      [`portknock install-service --root r ${other} --user me`, 2, /configuration says knocker/u],
+      [`portknock install-service --root r ${other} --user me`, 2, /configuration says daemon/u],
       ['portknock install-service --config nowhere.yaml', 2, /there is no such file/u],
     ];
     for (const [line, code, message] of tables) {

@@ -174,7 +174,7 @@ describe('portknockd', function () {
   it('speaks to people in text, and stops on SIGINT', async () => {
     const { running, lines } = start();
     const ready = await lines.find((line) => line.includes(' ready '));
-    assert.match(ready, /^\S+Z ready source=udp socket \d+-\d+ driver=mock services=ssh clients=\d$/u);
+    assert.match(ready, /^\S+Z ready source="udp socket \d+-\d+" driver=mock services=ssh clients=\d$/u);
     running.kill('SIGINT');
     assert.deepEqual((await once(running, 'close')).slice(0, 1), [0]);
     assert.match(lines.all.at(-1) ?? '', / stop reason=SIGINT$/u);

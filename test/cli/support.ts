@@ -39,7 +39,9 @@ export class Place {
 
   /** The program and the arguments that run one of ours. */
   command(program: Program, args: readonly string[]): readonly [string, readonly string[]] {
-    return [process.execPath, [...programArgs(program), ...args]];
+    // One process, whatever accounts the host has (two: e2e/separation.test.ts).
+    const whole = program === 'portknockd' && !args.includes('--user') ? ['--user', 'root'] : [];
+    return [process.execPath, [...programArgs(program), ...whole, ...args]];
   }
 
   /** The environment of every program here, unless it gets more. */

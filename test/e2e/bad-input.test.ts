@@ -56,7 +56,15 @@ describeInNamespaces('a gateway that cannot start', function () {
     before = [],
     path = process.env.PATH ?? '',
   }: Start = {}): Promise<Finished> => {
-    const program = [process.execPath, ...node, ...programArgs('portknockd'), '--config', site.config];
+    const program = [
+      process.execPath,
+      ...node,
+      ...programArgs('portknockd'),
+      '--user',
+      'root',
+      '--config',
+      site.config,
+    ];
     return world.gateway.run('env', [`PATH=${path}`, ...before, ...program], { timeoutMs: 20_000 });
   };
 

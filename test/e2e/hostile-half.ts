@@ -128,7 +128,7 @@ function deeds(config: string): readonly [title: string, run: () => void][] {
       if (status !== 0) throw new Error(error?.message ?? stderr.trim());
     };
   return [
-    ['write the kernel lists', () => void writeLists()],
+    ['write the kernel lists', writeLists],
     ['run iptables', runs('iptables', '-P', 'INPUT', 'ACCEPT')],
     ['flush iptables', runs('iptables', '-F')],
     ['run nft', runs('nft', 'flush', 'ruleset')],

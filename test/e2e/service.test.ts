@@ -21,8 +21,8 @@ const GREETER = `require('net').createServer((s) => s.on('error', () => {}).end(
 const VISIT = `const s = require('net').connect(${PORT}, process.argv[1]); s.setTimeout(700, () => s.destroy()); s.on('error', () => {}); s.pipe(process.stdout)`;
 
 const VARIANTS = [
-  { user: 'root', firewall: 'iptables', backend: 'nft' },
-  { user: 'root', firewall: 'nftables', backend: null },
+  { user: 'portknock', firewall: 'iptables', backend: 'nft' },
+  { user: 'portknock', firewall: 'nftables', backend: null },
   { user: 'root', firewall: 'iptables', backend: 'legacy' },
 ] as const;
 
@@ -107,7 +107,10 @@ for (const { user, firewall, backend } of VARIANTS)
         assert.equal(await visit(), 'in\n');
         await host.must('systemctl', ['enable', '--now', 'portknockd']);
         const shown = await host.show(UNIT, ['ActiveState', 'StatusText', 'NRestarts']);
-        const StatusText = `listening on interface ${world.device}`;
+        const StatusText =
+          user === 'root'
+            ? `listening on interface ${world.device}`
+            : 'listening; what reads packets has no rights';
         assert.deepEqual(shown, { ActiveState: 'active', StatusText, NRestarts: '0' });
         assert.equal(await visit(), '');
       });
@@ -117,6 +120,16 @@ for (const { user, firewall, backend } of VARIANTS)
         const status = await host.must('cat', [`/proc/${MainPID}/status`]);
         const field = (name: string): string =>
           new RegExp(`^${name}:\\s+(.*)$`, 'mu').exec(status)?.[1] ?? '';
+        // What reads packets, and the capture, have none.
+        const children = await host.must('cat', [`/proc/${MainPID}/task/${MainPID}/children`]);
+        const others = children.split(' ').filter((pid) => pid.trim() !== '');
+        const rights = await Promise.all(
+          others.map(
+            async (pid) => /^CapEff:\s+(.*)$/mu.exec(await host.must('cat', [`/proc/${pid}/status`]))?.[1],
+          ),
+        );
+        assert.deepEqual(new Set(rights), new Set(['0000000000000000']));
+        assert.equal(others.length, user === 'root' ? 1 : 2);
         // CAP_KILL, SETGID, SETUID, SETPCAP, NET_ADMIN and NET_RAW are bits 5 to 8, 12 and 13.
         assert.deepEqual(['CapBnd', 'CapEff', 'NoNewPrivs', 'Seccomp'].map(field), [
           '00000000000031e0',

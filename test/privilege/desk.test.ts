@@ -3,13 +3,13 @@
 
 import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
-import { setImmediate } from 'node:timers/promises';
 import { LineChannel } from '../../lib/privilege/channel.ts';
 import { Desk } from '../../lib/privilege/desk.ts';
 import { MOST_WAITING, questionIn, type Order } from '../../lib/privilege/messages.ts';
 import { grantAt, guardBench } from './support.ts';
 
 const grant = grantAt(0);
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 const MESSAGES: readonly object[] = [
   { kind: 'hello' },
@@ -121,9 +121,9 @@ describe('the desk of the half with root', () => {
     const { desk, sent, release } = bench();
     release();
     desk.take({ id: 7, kind: 'list' });
-    await setImmediate();
+    await turn();
     desk.take({ id: 8, kind: 'capture', filter: 'tcp' });
-    await setImmediate();
+    await turn();
     assert.deepEqual(sent[0], { kind: 'answer', id: 7, value: [] });
     assert.deepEqual(sent[1], {
       ...{ kind: 'refusal', id: 8, code: 'ERR_WARDEN' },
@@ -144,7 +144,7 @@ describe('the desk of the half with root', () => {
     desk.take({ id: MOST_WAITING, kind: 'list' });
     assert.equal(faults.length, 1);
     release();
-    await setImmediate();
+    await turn();
     assert.equal(sent.length, MOST_WAITING);
     desk.take({ id: 1, kind: 'list' });
     assert.equal(faults.length, 1);
@@ -173,7 +173,7 @@ describe('a pipe of lines', () => {
     const { stream, taken, ends } = pipe();
     for (const part of ['{"a"', ':1}\n{"b":2}\n', '"\u00e4', '"', '\n']) {
       stream.write(part);
-      await setImmediate();
+      await turn();
     }
     assert.deepEqual(taken, [{ a: 1 }, { b: 2 }, '\u00e4']);
     assert.deepEqual(ends, []);
@@ -189,7 +189,7 @@ describe('a pipe of lines', () => {
     it(`ends with ${title}, and takes nothing that follows`, async () => {
       const { stream, taken, ends } = pipe();
       stream.write(`${bytes}{"a":1}\n`);
-      await setImmediate();
+      await turn();
       assert.deepEqual(taken, []);
       assert.equal(ends.length, 1);
       assert.match(ends[0] ?? '', fault);
@@ -200,9 +200,9 @@ describe('a pipe of lines', () => {
   it('says once that the other side is gone', async () => {
     const { stream, ends } = pipe();
     stream.end();
-    await setImmediate();
+    await turn();
     stream.destroy();
-    await setImmediate();
+    await turn();
     assert.deepEqual(ends, [null]);
   });
 });
