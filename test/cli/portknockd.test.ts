@@ -5,6 +5,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, readFile, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { freePorts } from '../support/ports.ts';
+import { programArgs } from '../support/programs.ts';
 import { Lines, Place, type Outcome } from './support.ts';
 
 interface Event {
@@ -49,12 +50,14 @@ describe('portknockd', function () {
   it('checks whether its account can get to it, where it has one', async () => {
     // Only root becomes somebody else.
     if (process.getuid?.() !== 0) return;
-    const [node, args] = place.command('portknockd', []);
+    const args = programArgs('portknockd');
     const closed = place.path('portknockd.js');
     await symlink(args.at(-1) ?? '', closed);
     const words = ['--config', 'portknockd.yaml', '--check', '--user', 'daemon'];
     const options = { cwd: place.folder, env: place.environment() };
-    const ran = await place.outcome(spawn(node, [...args.slice(0, -1), closed, ...words], options));
+    const ran = await place.outcome(
+      spawn(process.execPath, [...args.slice(0, -1), closed, ...words], options),
+    );
     assert.deepEqual([ran.code, ran.out], [1, '']);
     assert.match(ran.err, /portknockd is out of reach for user daemon: \S+ is closed to it \(chmod o\+x /u);
     assert.equal((await stat(place.path('state'))).uid, 0);

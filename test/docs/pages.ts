@@ -47,6 +47,29 @@ const asWithAGrant: Prepare = async (stage) => {
   await stage.laptop.must('portknock send -p alice.knock ssh');
 };
 
+/** A gateway from before there was an account. */
+// Its number is that of other machines' too, and they may run.
+const asOneProcess: Prepare = async (stage) => {
+  await stage.configure((text) => text.replace(/^user:.*\n/mu, ''));
+  await stage.gateway.must('userdel --force portknock && chown -R root: /var/lib/portknock');
+  await stage.gatewayRuns();
+  await stage.laptop.must('portknock send -p alice.knock ssh');
+};
+
+/** In place of systemctl. */
+const startedAnew: Prepare = async (stage) => {
+  await stage.gatewayStops();
+  await stage.gatewayRuns();
+};
+
+const inTwoHalves: Prepare = async (stage) => {
+  const { stdout } = await stage.gateway.must('stat -c %U /var/lib/portknock/*');
+  assert.deepEqual(new Set(stdout.trim().split('\n')), new Set(['portknock']));
+  // What was open when there was one process.
+  assert.match((await stage.gateway.must('portknock grants')).stdout, / alice /u);
+  await stage.gatewayStops();
+};
+
 /** systemctl is a stand-in: systemd has said that it runs, the rest is real. */
 const asUnderSystemd: Prepare = async (stage) => {
   await stage.configure();
@@ -153,7 +176,16 @@ export const PAGES: Readonly<Record<string, Page>> = {
   },
   'docs/releasing.md': { shell: { by: 'test/docs/releasing.test.ts' } },
   'docs/service.md': { shell: 'machines', prepare: asUnderSystemd, afterwards: theServiceIsThere },
-  'docs/upgrading.md': { shell: 'machines', prepare: asWhileItRuns },
+  'docs/upgrading.md': {
+    shell: 'machines',
+    prepare: asOneProcess,
+    between: [
+      [/^systemctl restart/u, startedAnew],
+      [/^systemctl stop/u, inTwoHalves],
+      [/^systemctl start/u, (stage) => stage.gatewayRuns()],
+    ],
+    afterwards: aKnockOpens,
+  },
   'docs/from-fwknop.md': {
     shell: 'machines',
     prepare: async ({ gateway, laptop, world }) => {
