@@ -113,7 +113,9 @@ export class Stage {
 
   async close(): Promise<void> {
     const { gateway, laptop } = this.#shells;
-    await Promise.all([gateway, laptop, this.#daemon].map((shell) => shell?.close()));
+    await Promise.all(
+      [gateway, laptop, ...(this.#daemon === null ? [] : [this.#daemon])].map((shell) => shell.close()),
+    );
     await this.sshd.stop();
     await Promise.all([this.gateway.destroy(), this.laptop.destroy()]);
     await this.world.destroy();
