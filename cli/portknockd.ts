@@ -2,7 +2,13 @@
 // portknockd: the gateway's daemon, in the foreground.
 
 import { resolve } from 'node:path';
-import { loadOrigin, recordingReader, separationOf, type ConfigOrigin } from '../lib/halves.ts';
+import {
+  loadOrigin,
+  recordingReader,
+  requirePrograms,
+  separationOf,
+  type ConfigOrigin,
+} from '../lib/halves.ts';
 import { assemble, formatProblem, type GatewayConfig } from '../lib/index.ts';
 import { readArgs, UsageError, wordOption, type Values } from './args.ts';
 import { keepWarden, OTHER_HALF, verify } from './halves.ts';
@@ -22,7 +28,7 @@ async function main(args: readonly string[]): Promise<number> {
   const { origin, named } = originOf(line.values);
   const { reader, read } = recordingReader();
   const config = await loadOrigin(origin, reader);
-  if (check === true) return reportValid(config);
+  if (check === true) return checked(config);
   const log = eventLog(format);
   warn(config, log);
   if (teardown === true) return removeRules(config, log);
@@ -55,8 +61,11 @@ function originOf(values: Values<typeof PORTKNOCKD>): {
 
 const OF_KNOCKD = ['interface', 'state', 'strict', 'allow-shell'] as const;
 
-function reportValid(config: GatewayConfig): number {
+/** What would end a start at once is found here, before the old daemon is stopped. */
+async function checked(config: GatewayConfig): Promise<number> {
   for (const warning of config.warnings) tell(formatProblem(warning), 'yellow');
+  const { account } = await separationOf(config);
+  if (account !== null) await requirePrograms(account, process.argv[1] ?? '');
   print('configuration is valid');
   return EXIT_DONE;
 }

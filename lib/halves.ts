@@ -4,5 +4,5 @@
 export { recordingReader } from './config/bundle.ts';
 export { loadOrigin, type ConfigOrigin } from './config/origin.ts';
 export { joinWarden, type Through, type WardenLink } from './privilege/link.ts';
-export { prepareFor, separationOf, type Separation } from './privilege/separation.ts';
+export { prepareFor, requirePrograms, separationOf, type Separation } from './privilege/separation.ts';
 export { startWarden, type Warden, type WardenOptions, type WardenState } from './privilege/warden.ts';

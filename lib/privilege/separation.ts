@@ -36,11 +36,20 @@ export async function separationOf({ user, source }: GatewayConfig): Promise<Sep
 
 /** Makes the host ready for the account. @throws KnockError `ERR_WRITE` when it cannot get to what it needs */
 export async function prepareFor(account: Account, stateDir: string, program: string): Promise<void> {
-  // Both may be links into a home.
-  const real = (path: string): Promise<string> => realpath(path).catch(() => path);
-  await requireReachable(await real(process.execPath), account, 'Node');
-  await requireReachable(await real(program), account, 'portknockd');
+  await requirePrograms(account, program);
   await prepareStateDir(stateDir, account);
+}
+
+/** @throws KnockError `ERR_WRITE` when the account cannot get to Node or to the program; touches nothing */
+export async function requirePrograms(account: Account, program: string): Promise<void> {
+  for (const [path, what] of [
+    [process.execPath, 'Node'],
+    [program, 'portknockd'],
+  ] as const) {
+    await requireReachable(path, account, what);
+    // It may be a link into a home.
+    await requireReachable(await realpath(path).catch(() => path), account, what);
+  }
 }
 
 async function usualAccount(): Promise<Account | { readonly problem: string } | null> {

@@ -28,7 +28,10 @@ export async function prepareStateDir(path: string, account: Account): Promise<v
     else await handOver(path, account);
   } catch (error) {
     if (error instanceof KnockError) throw error;
-    throw refused(path, printable(messageOf(error)), 'check state_dir');
+    // Root without CAP_CHOWN, in a container.
+    const isKept = systemCode(error) === 'EPERM';
+    const advice = isKept ? `chown -R ${account.name}: it first` : 'check state_dir';
+    throw refused(path, printable(messageOf(error)), advice);
   }
 }
 

@@ -1,10 +1,11 @@
 // The daemon: what it says, when it is ready, how it stops. On a bound socket and the mock driver, so without root.
 
 import assert from 'node:assert/strict';
-import type { ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, readFile, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { freePorts } from '../support/ports.ts';
+import { programArgs } from '../support/programs.ts';
 import { Lines, Place, type Outcome } from './support.ts';
 
 interface Event {
@@ -44,6 +45,22 @@ describe('portknockd', function () {
   it('checks a configuration and touches nothing', async () => {
     const { code, out, err } = await place.run('portknockd --config portknockd.yaml --check');
     assert.deepEqual({ code, out, err }, { code: 0, out: 'configuration is valid\n', err: '' });
+  });
+
+  it('checks whether its account can get to it, where it has one', async () => {
+    // Only root becomes somebody else.
+    if (process.getuid?.() !== 0) return;
+    const args = programArgs('portknockd');
+    const closed = place.path('portknockd.js');
+    await symlink(args.at(-1) ?? '', closed);
+    const words = ['--config', 'portknockd.yaml', '--check', '--user', 'daemon'];
+    const options = { cwd: place.folder, env: place.environment() };
+    const ran = await place.outcome(
+      spawn(process.execPath, [...args.slice(0, -1), closed, ...words], options),
+    );
+    assert.deepEqual([ran.code, ran.out], [1, '']);
+    assert.match(ran.err, /portknockd is out of reach for user daemon: \S+ is closed to it \(chmod o\+x /u);
+    assert.equal((await stat(place.path('state'))).uid, 0);
   });
 
   it('names every problem by its place and exits 2', async () => {

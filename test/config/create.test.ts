@@ -40,6 +40,17 @@ describe('createConfig', () => {
     });
   });
 
+  it('names an account that the host has, and none that it has not', async () => {
+    await inFolder(async (folder) => {
+      const path = join(folder, 'portknockd.yaml');
+      const options = { path, services: SERVICES, interface: 'lo' };
+      await assert.rejects(createConfig({ ...options, user: 'ghost' }), /account of this host, not 'ghost'/u);
+      assert.deepEqual(await readdir(folder), []);
+      await createConfig({ ...options, user: 'daemon' });
+      assert.match(await readFile(path, 'utf8'), /^user: daemon\b/mu);
+    });
+  });
+
   for (const file of ['portknockd.yaml', 'gateway.key']) {
     it(`does nothing when ${file} is there`, async () => {
       await inFolder(async (folder) => {

@@ -143,7 +143,17 @@ describe('the packed package', function () {
         assert.match(help.stdout, new RegExp(`\\b${name}\\b`, 'u'));
       }
       const gateway = await mkdtemp(join(folder, 'gateway-'));
-      const made = await program('portknock', 'init', '--dir', gateway, '--service', 'ssh=22');
+      // No test on this host makes an account.
+      const made = await program(
+        'portknock',
+        'init',
+        '--dir',
+        gateway,
+        '--service',
+        'ssh=22',
+        '--user',
+        'root',
+      );
       assert.equal(made.code, 0, made.stderr);
       const config = join(gateway, 'portknockd.yaml');
       const checked = await program('portknockd', '--check', '--config', config);

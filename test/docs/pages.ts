@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { copyFile, writeFile } from 'node:fs/promises';
+import { copyFile, rm, writeFile } from 'node:fs/promises';
 import { pcap } from '../support/savefile.ts';
 import type { Block } from './blocks.ts';
 import { put, type Prepare } from './stage.ts';
@@ -28,6 +28,8 @@ export const SHOWN: Readonly<Record<string, string | null>> = {
   text: null,
   // Imported by their own test.
   ini: 'test/config/migration-pages.test.ts',
+  // Taken apart by its own.
+  log: 'test/cli/log-line.test.ts',
   conf: 'test/config/migration-pages.test.ts',
   ssh_config: null,
 };
@@ -37,6 +39,62 @@ const asAfterTheReadme: Prepare = (stage) => stage.configure();
 const asWhileItRuns: Prepare = async (stage) => {
   await stage.configure();
   await stage.gatewayRuns();
+};
+
+/** And alice has knocked. */
+const asWithAGrant: Prepare = async (stage) => {
+  await asWhileItRuns(stage);
+  await stage.laptop.must('portknock send -p alice.knock ssh');
+};
+
+/** A gateway from before there was an account, with something open. */
+const asOneProcess: Prepare = async (stage) => {
+  await stage.configure((text) => text.replace(/^user:.*\n/mu, '').replace('open_for: 30s', 'open_for: 5m'));
+  // Its number is that of other machines' too, and they may run.
+  await stage.gateway.must('userdel --force portknock && chown -R root: /var/lib/portknock');
+  await stage.gatewayRuns();
+  await stage.laptop.must('portknock send -p alice.knock ssh');
+};
+
+/** In place of systemctl. */
+const startedAnew: Prepare = async (stage) => {
+  await stage.gatewayStops();
+  await stage.gatewayRuns();
+};
+
+const inTwoHalves: Prepare = async (stage) => {
+  const { stdout } = await stage.gateway.must('stat -c %U /var/lib/portknock/*');
+  assert.deepEqual(new Set(stdout.trim().split('\n')), new Set(['portknock']));
+  // What was open when there was one process.
+  assert.match((await stage.gateway.must('portknock grants')).stdout, / alice /u);
+  await stage.gatewayStops();
+};
+
+/** systemctl is a stand-in: systemd has said that it runs, the rest is real. */
+const asUnderSystemd: Prepare = async (stage) => {
+  await stage.configure();
+  // A /run of its own; sshd needs its part of it.
+  await stage.gateway.must('mount -t tmpfs tmpfs /run && mkdir -p /run/sshd /run/systemd/system');
+  await rm(stage.gateway.etc('sysusers.d/portknock.conf'), { force: true });
+};
+
+/** The grant is there, and goes as the page says. */
+const theGrantIsTakenBack: Prepare = async ({ gateway }) => {
+  const [, row = ''] = (await gateway.must('portknock grants')).stdout.split('\n');
+  assert.match(row, /^[0-9a-f]{8} +alice +ssh +22\/tcp .*unused$/u);
+  await gateway.must(`portknock revoke ${row.slice(0, 4)}`);
+  assert.doesNotMatch((await gateway.must('portknock grants')).stdout, /alice/u);
+};
+
+/** What systemctl would have started, and whom it belongs to. */
+const theServiceIsThere: Prepare = async ({ gateway }) => {
+  const unit = readFileSync(gateway.etc('systemd/system/portknockd.service'), 'utf8');
+  assert.match(unit, /^User=portknock$/mu);
+  assert.match(unit, /^ExecReload=.*portknock.* reload\b/mu);
+  const log = readFileSync(gateway.path('stand-ins.log'), 'utf8');
+  assert.match(log, /systemctl daemon-reload\n[^]*systemctl enable --now portknockd\n/u);
+  const [owner] = (await gateway.must('stat -c %U:%a /var/lib/portknock')).stdout.split('\n');
+  assert.equal(owner, 'portknock:700');
 };
 
 const CONFIG = 'portknock/portknockd.yaml';
@@ -105,7 +163,33 @@ export const PAGES: Readonly<Record<string, Page>> = {
   },
   'docs/ipv6.md': { shell: 'machines', prepare: asWhileItRuns },
   'docs/nat.md': { shell: 'machines', prepare: asWhileItRuns },
-  'docs/upgrading.md': { shell: 'machines', prepare: asWhileItRuns },
+  'docs/gate.md': { elsewhere: [[/^import /u, 'test/consumer/gate-page.test.ts']] },
+  'docs/monitoring.md': {
+    shell: 'machines',
+    elsewhere: [
+      [/^\[Definition\]/u, 'test/cli/log-line.test.ts'],
+      // Prometheus' own configuration, not portknockd's.
+      [/^# (?:prometheus|portknock\.rules)\.yml\n/u, 'test/cli/dashboard.test.ts'],
+    ],
+    prepare: asWithAGrant,
+    afterwards: theGrantIsTakenBack,
+  },
+  'docs/releasing.md': { shell: { by: 'test/docs/releasing.test.ts' } },
+  'docs/service.md': { shell: 'machines', prepare: asUnderSystemd, afterwards: theServiceIsThere },
+  'docs/upgrading.md': {
+    shell: 'machines',
+    prepare: asOneProcess,
+    between: [
+      [/^systemctl restart/u, startedAnew],
+      [/^systemctl stop/u, inTwoHalves],
+      [/^systemctl start/u, (stage) => stage.gatewayRuns()],
+    ],
+    afterwards: async (stage) => {
+      // What was open before all that.
+      await stage.laptop.must('ssh root@gw.example true');
+      await aKnockOpens(stage);
+    },
+  },
   'docs/from-fwknop.md': {
     shell: 'machines',
     prepare: async ({ gateway, laptop, world }) => {
@@ -130,6 +214,9 @@ export const PAGES: Readonly<Record<string, Page>> = {
     between: [[/add-client/u, nameTheGateway]],
   },
   'examples/deploy-pipeline/README.md': { shell: { by: 'test/e2e/deploy-pipeline.test.ts' } },
+  'examples/custom-driver/README.md': { shell: { by: 'test/consumer/examples.test.ts' } },
+  'examples/express-admin/README.md': { shell: { by: 'test/consumer/examples.test.ts' } },
+  'examples/fastify/README.md': { shell: { by: 'test/consumer/examples.test.ts' } },
   'examples/ssh-config/README.md': {
     shell: 'machines',
     at: 'laptop',

@@ -17,10 +17,13 @@ import { allPages, blocksOf, placeOf, type Block } from './blocks.ts';
 import { commandsOf } from './stage.ts';
 
 const OWN = 'test/docs/programs.test.ts';
+const EXAMPLES = 'test/consumer/examples.test.ts';
+const GATE = 'test/consumer/gate-page.test.ts';
 const RECIPES = 'test/consumer/recipes.test.ts';
 /** Which test runs a program. */
 const RUN_BY: Readonly<Record<string, string>> = {
-  ...{ 'embed.mjs': OWN, 'knock.mjs': OWN, 'explain.ts': OWN, 'signing.mjs': OWN },
+  ...{ 'embed.mjs': OWN, 'knock.mjs': OWN, 'explain.ts': OWN, 'signing.mjs': OWN, 'watched.ts': OWN },
+  ...{ 'gate-admin.mjs': GATE, 'gate-servers.mjs': GATE, 'suite.mjs': EXAMPLES },
   ...{ 'with-http.mjs': RECIPES, 'with-undici.mjs': RECIPES },
 };
 
@@ -50,7 +53,7 @@ describe('the programs of the pages', function () {
 
   it('agree with the types', async () => {
     const { folder } = await installed();
-    await symlink(resolve('node_modules/undici'), join(folder, 'node_modules/undici')).catch(() => undefined);
+    await Promise.all(['undici', 'express', 'fastify', 'prom-client'].map((name) => lend(folder, name)));
     const files = Object.fromEntries(PROGRAMS.map(({ file, text }) => [file ?? '', text]));
     const loose = ['--allowJs', '--checkJs', '--strict', 'false', '--noImplicitAny', 'false'];
     const ran = await typeCheck(files, [...loose, '--module', 'node16', '--skipLibCheck', '--types', 'node']);
@@ -130,7 +133,34 @@ describe('the programs of the pages', function () {
     await rm(work, { recursive: true });
     assert.deepEqual([ran.code, ran.stderr], [0, '']);
   });
+
+  it('count in the registry of a service (watched.ts)', async () => {
+    const { folder } = await installed();
+    await lend(folder, 'prom-client');
+    const { code } = await transform(program('watched.ts').text, { loader: 'ts' });
+    await writeFile(join(folder, 'watched.mjs'), code);
+    const user = `import { register } from 'prom-client';
+      import { mock, sequence, udpSocket } from 'portknock';
+      import { watched } from './watched.mjs';
+      const services = { ssh: { port: 22 } };
+      const clients = [{ name: 'a', services: ['ssh'] }];
+      const source = udpSocket({ port: ${await freePort()}, address: '127.0.0.1' });
+      const schemes = [sequence({ clients: { a: { sequence: ['7000/udp', '8000/udp'], service: 'ssh' } } })];
+      const listener = await watched({ source, schemes, driver: mock(), services, clients });
+      await listener.start();
+      console.log(await register.metrics());
+      await listener.stop();`;
+    await writeFile(join(folder, 'watching.mjs'), user);
+    const ran = await runIn(folder, process.execPath, ['watching.mjs']);
+    assert.equal(ran.code, 0, ran.stderr);
+    assert.match(ran.stdout, /^portknock_grants_open\{service="ssh"\} 0$/mu);
+  });
 });
+
+/** One of our own packages for the folder, if it has not got it. */
+async function lend(folder: string, name: string): Promise<void> {
+  await symlink(resolve('node_modules', name), join(folder, 'node_modules', name)).catch(() => undefined);
+}
 
 function program(name: string): Block {
   return PROGRAMS.find(({ file }) => file === name) ?? assert.fail(`no page has ${name}`);

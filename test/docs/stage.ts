@@ -21,7 +21,7 @@ const STAYS: readonly (readonly [command: RegExp, ready: RegExp])[] = [
 /** Whoever reads takes these for the laptop's. */
 const ELSEWHERE = /#.*\b(?:from outside|on a client|on the laptop)\b/u;
 /** Programs that a container or a CI has not, or that must not touch the host. */
-const STAND_INS = ['systemctl', 'systemd-run', 'apt-get'];
+const STAND_INS = ['systemctl', 'journalctl', 'systemd-run', 'apt-get'];
 
 export type Prepare = (stage: Stage) => Promise<void>;
 
@@ -31,7 +31,7 @@ export class Stage {
   readonly laptop: Machine;
   readonly sshd: Sshd;
   readonly #shells: { readonly gateway: Shell; readonly laptop: Shell };
-  readonly #others: Shell[] = [];
+  #daemon: Shell | null = null;
   #busy: Shell | null = null;
 
   private constructor(
@@ -75,9 +75,15 @@ export class Stage {
 
   /** The daemon, in a terminal of its own. */
   async gatewayRuns(): Promise<void> {
-    const shell = await Shell.open(this.gateway, 'daemon');
-    this.#others.push(shell);
-    await shell.wait(/ ready /u, shell.start('portknockd'));
+    this.#daemon ??= await Shell.open(this.gateway, 'daemon');
+    await this.#daemon.wait(/ ready /u, this.#daemon.start('portknockd'));
+  }
+
+  /** Ctrl-C there. */
+  async gatewayStops(): Promise<void> {
+    const from = this.#daemon?.screen.length ?? 0;
+    this.#daemon?.interrupt();
+    await this.#daemon?.wait(/> $/u, from);
   }
 
   /** Types a block's commands, each on the machine that is meant. What is typed has to succeed. */
@@ -107,7 +113,9 @@ export class Stage {
 
   async close(): Promise<void> {
     const { gateway, laptop } = this.#shells;
-    await Promise.all([gateway, laptop, ...this.#others].map((shell) => shell.close()));
+    await Promise.all(
+      [gateway, laptop, ...(this.#daemon === null ? [] : [this.#daemon])].map((shell) => shell.close()),
+    );
     await this.sshd.stop();
     await Promise.all([this.gateway.destroy(), this.laptop.destroy()]);
     await this.world.destroy();

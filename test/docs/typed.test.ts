@@ -18,6 +18,7 @@ import { sshdOn } from './stage.ts';
 type Place = 'gateway' | 'laptop';
 
 /** What the README has typed, in its order. */
+const README = readPage('README.md').replace(/\s+/gu, ' ');
 const SECTION = /^## Three commands\n[^]*?(?=^## )/mu.exec(readPage('README.md'))?.[0] ?? '';
 const STEPS = blocksOf('README.md', SECTION).map(({ before, text }) => ({
   where: (/\bOn the (gateway|laptop)\b/u.exec(before)?.[1] ?? 'nowhere') as Place,
@@ -130,6 +131,61 @@ describeInNamespaces('the README typed, on a host that drops what it does not kn
     assert.equal(second.status, 255, 'the knock was for one connection');
     assert.match(at.gateway.screen, / grant .*client=alice/u);
     assert.equal((await readFile(laptop.path('alice.knock'), 'utf8')).includes('PRIVATE'), false);
+  });
+
+  it('runs as two halves, and the one with the keys is not root', async () => {
+    assert.match(
+      README,
+      /an account without rights, `portknock`: what reads packets and holds the keys runs as it/u,
+    );
+    const uid = Number((await gateway.must('id -u portknock')).stdout);
+    assert.ok(uid > 0);
+    assert.match((await gateway.must('ls -ln /etc/portknock/gateway.key')).stdout, /^-rw------- 1 0 0 /u);
+    const running = (await gateway.must('ps -o pid=,ppid=,uid=,args= -C node,portknockd')).stdout
+      .split('\n')
+      .filter((line) => line.includes(gateway.bin));
+    const halves = running.map((line) => line.trim().split(/\s+/u).map(Number));
+    const [[root] = []] = halves.filter(([, , user]) => user === 0);
+    const [verifier] = halves.filter(([, parent, user]) => parent === root && user === uid);
+    assert.ok(verifier !== undefined, running.join('\n'));
+    const status = await readFile(`/proc/${verifier[0]}/status`, 'utf8');
+    for (const ids of ['Uid', 'Gid'])
+      assert.doesNotMatch(status, new RegExp(`^${ids}:.*\\t0(?:\\t|$)`, 'mu'));
+    assert.match(status, /^NoNewPrivs:\t1$/mu);
+    for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'])
+      assert.match(status, new RegExp(`^${set}:\\t0+$`, 'mu'));
+    // It is this process that is spoken to.
+    const socket = await gateway.must('ss -xlpH src /var/lib/portknock/portknockd.sock');
+    assert.match(socket.stdout, new RegExp(`pid=${verifier[0]},`, 'u'));
+  });
+
+  it('tells how it is and who may connect, and takes that back', async () => {
+    assert.match(README, /`portknock status` tells how the daemon is and why knocks were refused/u);
+    assert.match((await gateway.must('portknock status')).stdout, /alice|grants?/u);
+    await laptop.must('portknock send -p alice.knock ssh');
+    const [, row = ''] = (await gateway.must('portknock grants')).stdout.split('\n');
+    assert.match(row, /^[0-9a-f]{8} +alice +ssh /u);
+    await gateway.must(`portknock revoke ${row.slice(0, 8)}`);
+    const refused = await laptop.sh('ssh -o ConnectTimeout=1 root@gw.example true');
+    assert.equal(refused.status, 255);
+  });
+
+  it('takes a new client up by itself, and a changed configuration when it is told', async () => {
+    assert.match(README, /A running daemon takes a new client up by itself/u);
+    await laptop.must("ssh-keygen -q -t ed25519 -N '' -f bob");
+    await writeFile(gateway.path('bob.pub'), await readFile(laptop.path('bob.pub')));
+    await gateway.must('portknock add-client bob --key bob.pub');
+    await writeFile(laptop.path('bob.knock'), await readFile(gateway.etc('portknock/bob.knock')), {
+      mode: 0o600,
+    });
+    const proxy = "ProxyCommand='portknock connect -p bob.knock -i bob %h %p'";
+    await laptop.must(`ssh -o ${proxy} root@gw.example true`);
+    const file = gateway.etc('portknock/portknockd.yaml');
+    const text = await readFile(file, 'utf8');
+    await writeFile(file, text.replace(/^ {2}bob:.*\n/mu, ''));
+    await gateway.must('portknock reload');
+    const out = await laptop.sh(`ssh -o ConnectTimeout=1 -o ${proxy} root@gw.example true`);
+    assert.notEqual(out.status, 0);
   });
 
   it('is undone as it says', async () => {

@@ -3,7 +3,7 @@
 
 import { type ChildProcess, type SpawnOptions } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { finished, type Finished, type Namespace } from './netns.ts';
@@ -55,7 +55,10 @@ export class Machine {
     const [said] = (await Promise.race([once(holder.stdout!, 'data'), once(holder, 'exit')])) as unknown[];
     if (!Buffer.isBuffer(said)) throw new Error(`no namespaces for ${name}: ${String(said)}`);
     const machine = new Machine(space, folder, holder);
-    for (const each of [machine.home, machine.bin]) await mkdir(each, { mode: 0o700 });
+    await mkdir(machine.home, { mode: 0o700 });
+    await mkdir(machine.bin);
+    // As /usr/local is: what is installed here may be run by accounts without rights.
+    await chmod(folder, 0o711);
     const passwd = await readFile('/etc/passwd', 'utf8');
     // ssh asks the user database for the home, not HOME.
     const root = `root:x:0:0:root:${machine.home}:/bin/sh`;
