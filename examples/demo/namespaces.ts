@@ -116,7 +116,7 @@ async function startGateway(
     device,
     '--gateway',
     address[4],
-    '--service',
+    '-s',
     'ssh=22',
   );
   await portknock('add-client', 'laptop', '--one-time', '-s', 'ssh', '-c', CONFIG);
