@@ -3,16 +3,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  chmodSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmdirSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { mochaGlobalSetup } from './support/programs.ts';
@@ -36,6 +27,7 @@ const LANES: readonly Lane[] = [
   { name: 'units', files: ['test/**/*.test.ts'], except: ['test/{e2e,consumer,docs,slow}/**'] },
 ];
 const AT_A_TIME = 2;
+const OTHERS_MAY_PASS = 0o001;
 
 interface Counts {
   readonly passed: number;
@@ -70,7 +62,6 @@ class Screen {
   }
 }
 
-const folder = mkdtempSync(join(tmpdir(), 'portknock-test-'));
 const screen = new Screen();
 
 async function run(index: number, { name, files, except = [] }: Lane): Promise<Counts> {
@@ -98,33 +89,40 @@ async function run(index: number, { name, files, except = [] }: Lane): Promise<C
   }
 }
 
+/** What a service of systemd does not see of the host, or another than the host's. */
+const NOT_FOR_SERVICES = /^\/(?:home|root|run|tmp|var\/lib|var\/tmp)\//u;
+
 /**
- * Whether users of few rights get to this tree: some tests run our programs as one. False also when that is nobody's
- * business, since only root can be somebody else.
+ * Whether users of few rights, or a service, do not get to this tree: some tests run our programs so. Nobody's business
+ * unless we are root, who alone can be somebody else.
  */
 function isHidden(): boolean {
   if (process.getuid?.() !== 0) return false;
+  if (NOT_FOR_SERVICES.test(`${process.cwd()}/`)) return true;
   for (let place = process.cwd(); ; place = dirname(place)) {
-    if ((statSync(place).mode & 0o001) === 0) return true;
+    if ((statSync(place).mode & OTHERS_MAY_PASS) === 0) return true;
     if (place === dirname(place)) return false;
   }
 }
 
-/** All of it again, where the tree is seen at a place that everybody can enter, by nobody but its own processes. */
+/** All of it again, where this tree is seen at a place that everybody can enter: by its own processes, and by no others. */
 async function runShown(): Promise<number> {
-  const shown = join(folder, 'tree');
-  mkdirSync(shown);
-  chmodSync(folder, 0o711);
-  const script = 'mount --bind "$1" "$2" && cd "$2" && chmod 755 . && shift 2 && exec "$@"';
-  const self = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
-  const args = ['--mount', 'sh', '-c', script, 'sh', process.cwd(), shown, ...self];
-  const [code] = (await once(spawn('unshare', args, { stdio: 'inherit' }), 'exit')) as [number | null];
-  rmdirSync(shown);
-  rmdirSync(folder);
-  return code ?? 1;
+  const tree = process.cwd();
+  const { mode } = statSync(tree);
+  const script = 'mount --bind "$1" "$2" && cd "$2" && shift 2 && exec "$@"';
+  const self = [process.execPath, ...process.execArgv, 'test/run.ts'];
+  chmodSync(tree, (mode & 0o777) | 0o055);
+  try {
+    const args = ['--mount', 'sh', '-c', script, 'sh', tree, '/mnt', ...self];
+    const [code] = (await once(spawn('unshare', args, { stdio: 'inherit' }), 'exit')) as [number | null];
+    return code ?? 1;
+  } finally {
+    chmodSync(tree, mode & 0o777);
+  }
 }
 
 if (isHidden()) process.exit(await runShown());
+const folder = mkdtempSync(join(tmpdir(), 'portknock-test-'));
 await mochaGlobalSetup();
 const waiting = [...LANES.entries()];
 const found: Counts[] = [];
