@@ -149,8 +149,12 @@ export async function connectsAgain(door: Door, { iptables = 'iptables-nft' } = 
   assert.equal(await connect(door), admits === 1 ? 'refused' : 'talks');
 }
 
+/** A busy machine may lose a SYN, which is sent again after a second. */
+const PATIENCE_MS = 4000;
+
 async function connect({ world, outside, family, port }: Door): Promise<string> {
-  return (await outside.connect({ host: world.address[family], port, source: world.client[family] })).outcome;
+  const to = { host: world.address[family], port, source: world.client[family] };
+  return (await outside.connect({ ...to, timeoutMs: PATIENCE_MS })).outcome;
 }
 
 function segment(
