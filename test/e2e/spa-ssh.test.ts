@@ -161,7 +161,8 @@ describeInNamespaces('ssh through single packets', function () {
 
   it('needs no word about it once it stands in ~/.ssh/config as in examples/ssh-config', async () => {
     const text = await readFile('examples/ssh-config/README.md', 'utf8');
-    const [, block = '', why = ''] = /^```ssh_config\n([^]*?)^```$[^]*?^```sh\n([^]*?)^```$/mu.exec(text) ?? [];
+    const [, block = '', why = ''] =
+      /^```ssh_config\n([^]*?)^```$[^]*?^```sh\n([^]*?)^```$/mu.exec(text) ?? [];
     const config = await readFile(laptop.path('.ssh/config'), 'utf8');
     await writeFile(laptop.path('.ssh/config'), `${block}\n${config}`);
     await copyFile(laptop.path('alice.knock'), laptop.path('.ssh/gw.knock'));
