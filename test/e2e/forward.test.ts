@@ -12,6 +12,7 @@ import {
   type Door,
   ENDS,
   FORGED,
+  forgetEnded,
   keepsPortsShut,
   survivesForged,
 } from './connection.ts';
@@ -256,6 +257,7 @@ for (const which of ['iptables-legacy', 'iptables-nft', 'nftables'] as const) {
           await inside.reset(null);
           assert.notEqual((await outside.connect(peer)).outcome, 'talks');
           await driver.setup(ALL);
+          await forgetEnded(world);
         });
 
         it('is taken over by the next run with what is left of its grants', async () => {
