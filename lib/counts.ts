@@ -2,7 +2,9 @@
 // prom-client adapter, `portknock status`) reads them when asked. Labels come from bounded sets only: outcomes, reasons
 // and codes are literals, schemes and services are configured.
 
+import type { KnockErrorCode } from './errors.ts';
 import type { Metrics, Watched } from './metrics.ts';
+import type { RejectReason } from './scheme/scheme.ts';
 
 /** A count, and what it is of. */
 export interface Count<L extends string> {
@@ -25,8 +27,26 @@ export interface CountsReading {
   readonly open: readonly Count<'service'>[];
 }
 
-/** Results that are there from the start: what should be seen to grow, and what is the gateway's own fault. */
-const RESULTS = ['accepted', 'replay-failed', 'replay-window', 'grant-failed'] as const;
+// What is counted from the start, with a zero: Prometheus sees a count grow only when it has seen it before, and the first
+// of its kind is often the only one.
+
+const RESULTS: Readonly<Record<'accepted' | RejectReason, true>> = {
+  accepted: true,
+  ...{ 'bad-tag': true, malformed: true, audience: true, 'unknown-client': true, stale: true },
+  ...{ future: true, 'bad-signature': true, 'too-many-checks': true, 'too-many-knocks': true },
+  ...{ 'bind-refused': true, 'source-mismatch': true, 'prefix-too-wide': true, 'client-expired': true },
+  ...{ 'wrong-port': true, 'gpg-packet': true, 'hmac-mismatch': true, 'decrypt-failed': true },
+  ...{ 'digest-mismatch': true, 'command-refused': true, 'nat-refused': true, 'port-refused': true },
+  ...{ 'attempt-table-full': true, replayed: true, 'replay-window': true, 'replay-failed': true },
+  ...{ 'source-refused': true, 'client-unknown': true, 'service-refused': true, 'grant-failed': true },
+};
+/** What a gateway can meet while it runs; drivers and sources of others may have more. */
+const CODES: readonly (KnockErrorCode | 'other')[] = [
+  ...(['ERR_CAPTURE', 'ERR_CAPTURE_INTERFACE', 'ERR_CAPTURE_PERMISSION', 'ERR_WARDEN'] as const),
+  ...(['ERR_FIREWALL_COMMAND', 'ERR_FIREWALL_FULL', 'ERR_FIREWALL_MISSING'] as const),
+  ...(['ERR_FIREWALL_PERMISSION', 'ERR_FIREWALL_UNSUPPORTED', 'ERR_GRANT_JOURNAL'] as const),
+  ...(['ERR_REPLAY_UNREADABLE', 'ERR_REPLAY_WRITE', 'other'] as const),
+];
 /** What becomes of grants, as `Metrics.close` has it. */
 const ENDS = ['used', 'expired', 'revoked', 'superseded'] as const;
 
@@ -57,21 +77,19 @@ export class KnockCounts implements Metrics {
     this.#tellOpened.push(tell);
   }
 
-  /** The counts as they are now. What is configured and did not happen yet is there, with a zero. */
+  /** The counts as they are now. What can be and did not happen yet is there, with a zero. */
   read(): CountsReading {
     const open = (): CountsReading['open'] => this.#open();
+    const schemes = this.#configured('schemes');
+    const services = this.#configured('services');
     return {
       sinceMs: this.#sinceMs,
       packets: this.#packets.read(['decoded', 'decoded']),
       dropped: this.#dropped,
-      knocks: this.#knocks.read(
-        ...this.#configured('schemes').flatMap((name) => RESULTS.map((result) => [name, result] as const)),
-      ),
-      grants: this.#grants.read(),
-      closes: this.#closes.read(
-        ...this.#configured('services').flatMap((name) => ENDS.map((reason) => [name, reason] as const)),
-      ),
-      errors: this.#errors.read(['other', 'other']),
+      knocks: this.#knocks.read(...pairs(schemes, Object.keys(RESULTS))),
+      grants: this.#grants.read(...pairs(services, schemes)),
+      closes: this.#closes.read(...pairs(services, ENDS)),
+      errors: this.#errors.read(...CODES.map((code) => [code, code] as const)),
       // There may be many, and not every reader wants them.
       get open() {
         return open();
@@ -122,6 +140,10 @@ export class KnockCounts implements Metrics {
       for (const { service } of grants) open.set(service, (open.get(service) ?? 0) + 1);
     return [...open].map(([service, count]) => ({ labels: { service }, count }));
   }
+}
+
+function pairs(ones: readonly string[], others: readonly string[]): readonly (readonly [string, string])[] {
+  return ones.flatMap((one) => others.map((other) => [one, other] as const));
 }
 
 /** Counts by two labels, or by one that stands for both. */
