@@ -18,6 +18,7 @@ import { guardedOf } from './guarded.ts';
 import { Desk } from './desk.ts';
 import { MOST_REQUEST_BYTES, type Order } from './messages.ts';
 import { startVerifier, type Verifier } from './spawn.ts';
+import { requireTrusted } from './trust.ts';
 
 /** `ready` also at the end of a reload; `alive`: the other half answers, and says that it does its work. */
 export type WardenState = 'ready' | 'reloading' | 'stopping' | 'alive';
@@ -185,6 +186,7 @@ class RunningWarden implements Warden {
     const { reader, read } = recordingReader();
     const next = await loadOrigin(this.#options.origin, reader);
     requireReloadable(this.#options.config, next);
+    await requireTrusted(read(), this.#options.account);
     return { next: guardedOf(next).rules, told: read() };
   }
 

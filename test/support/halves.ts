@@ -13,6 +13,7 @@ export async function startHalves(
   const config = await loadOrigin(origin, reader);
   const { account } = await separationOf(config);
   if (account === null) throw new Error('there is no account');
-  await prepareFor(account, config.stateDir, program[0] ?? '');
-  return startWarden({ account, origin, config, files: read(), greeting, program, log });
+  const files = read();
+  await prepareFor(account, { stateDir: config.stateDir, program: program[0] ?? '', files });
+  return startWarden({ account, origin, config, files, greeting, program, log });
 }
