@@ -7,14 +7,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FirewallDriver } from '../lib/firewall/driver.ts';
 import { nftables } from '../lib/firewall/nftables.ts';
-import {
-  joinWarden,
-  loadOrigin,
-  prepareFor,
-  recordingReader,
-  separationOf,
-  startWarden,
-} from '../lib/halves.ts';
+import { joinWarden } from '../lib/halves.ts';
+import { startHalves } from '../test/support/halves.ts';
 import { Bench, must, type Row } from './bench.ts';
 import { grantOf, SSH } from './grant.ts';
 
@@ -51,17 +45,9 @@ async function keep(isSmoke: boolean): Promise<void> {
     await own.setup([SSH], { warning });
     const beside = await rows(new Bench('separation', isSmoke, () => undefined), 'one process', own);
     await own.teardown();
-    const { reader, read } = recordingReader();
-    const origin = { path };
-    const config = await loadOrigin(origin, reader);
-    const { account } = await separationOf(config);
-    if (account === null) throw new Error('there is no account');
-    const program = fileURLToPath(import.meta.url);
-    await prepareFor(account, config.stateDir, program);
     const greeting: Told = { isSmoke, beside };
-    const warden = startWarden({
-      ...{ account, origin, config, files: read(), greeting },
-      program: [program, MEASURE],
+    const warden = await startHalves(path, {
+      ...{ program: [fileURLToPath(import.meta.url), MEASURE], greeting },
       log: (_, { message }) => process.stderr.write(`${message}\n`),
     });
     await warden.ended;

@@ -32,10 +32,11 @@ export interface WardenLife extends Omit<WardenOptions, 'program' | 'log' | 'gre
   readonly log: EventLog;
 }
 
-/** Runs both halves until they have ended; resolves to the exit code. @throws KnockError `ERR_WRITE`, `ERR_WARDEN` */
+/** Runs both halves until they have ended; resolves to the exit code. @throws KnockError as prepareFor(), `ERR_WARDEN` */
 export async function keepWarden({ log, ...life }: WardenLife): Promise<number> {
   const [, program = ''] = process.argv;
-  await prepareFor(life.account, life.config.stateDir, program);
+  const { account, config, files } = life;
+  await prepareFor(account, { stateDir: config.stateDir, program, files });
   const onState = tellingManager(log);
   const warden = startWarden({ ...life, program: [program, OTHER_HALF], log, onState });
   const orders = signalOrders();

@@ -106,6 +106,8 @@ export class LiveChild {
   async kill(): Promise<void> {
     this.#process.stdout?.destroy();
     this.#signal();
+    // Root without CAP_KILL may not signal it, but it exits by itself when it hears of that.
+    if (this.#process.pid !== undefined && this.#process.connected) this.#process.disconnect();
     await this.gone;
   }
 

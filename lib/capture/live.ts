@@ -100,6 +100,8 @@ function isSeen(device: string): boolean {
 export function startCapture(): ChildProcess {
   return fork(childPath(), {
     stdio: ['ignore', 'pipe', 'ignore', 'ipc'],
+    // Without a terminal: whoever takes it over could write what root's shell reads there.
+    detached: true,
     env: { PATH: process.env.PATH ?? '' },
     serialization: 'json',
   });

@@ -72,6 +72,8 @@ export class CaptureKeeper {
     });
     process.once('exit', (code, signal) => {
       this.#kept.delete(capture);
+      // Still here where the other half takes no pipes.
+      packets.destroy();
       this.#options.tell({ kind: 'ended', capture, code, signal });
       if (this.#kept.size === 0) this.#wake();
     });
@@ -95,6 +97,8 @@ export class CaptureKeeper {
 
   kill(capture: number): void {
     this.#kept.get(capture)?.process.kill('SIGKILL');
+    // Without CAP_KILL it is only asked to.
+    this.retire(capture);
   }
 
   /** Kills all; resolves when they are gone. */

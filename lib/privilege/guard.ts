@@ -55,6 +55,7 @@ export class Guard {
   #before: GuardRules | null = null;
   #held: Grant[] = [];
   #isSetUp = false;
+  #stopped = false;
   #lists = 0;
 
   constructor(options: GuardOptions) {
@@ -69,13 +70,18 @@ export class Guard {
     this.#ledger = new Ledger({
       clock,
       driver: this.#driver,
-      close: (grant) => this.#lanes.along([keyOf(grant)], () => this.#close(grant)),
+      close: (grant) =>
+        this.#lanes.along([keyOf(grant)], async () => {
+          // Another one may have taken its place meanwhile.
+          if (this.#ledger.has(grant)) await this.#close(grant);
+        }),
     });
   }
 
   /** @throws KnockError `ERR_WARDEN` for a grant that no knock can have brought about; what the driver throws */
   open(grant: Grant): Promise<void> {
     return this.#lanes.along([keyOf(grant)], async () => {
+      if (this.#stopped) throw new KnockError('ERR_WARDEN', 'the half with root has ended');
       const { check, rules } = this.#current;
       const fault = this.#isSetUp ? check.fault(grant) : 'comes before the ports are closed';
       if (fault !== null) throw this.#refusal(`a grant that ${fault}`);
@@ -167,10 +173,12 @@ export class Guard {
     await this.#current.rules.mark(account);
   }
 
-  /** Ends what no kernel ends; resolves when it is done, or has failed. */
+  /** Opens nothing from the call on, and ends what no kernel ends; resolves when it is done, or has failed. */
   async stop(): Promise<void> {
+    this.#stopped = true;
     this.#ledger.stop();
     if (this.#driver.endsByItself !== false) return;
+    await this.#lanes.idle();
     await Promise.allSettled(this.#ledger.grants.map((grant) => this.#close(grant)));
   }
 

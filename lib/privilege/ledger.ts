@@ -61,6 +61,11 @@ export class Ledger {
     if (entry !== undefined) entry.openSince = performance.now();
   }
 
+  /** Whether it is this very grant that is entered. */
+  has(grant: Grant): boolean {
+    return this.#entries.get(keyOf(grant))?.grant === grant;
+  }
+
   knows(grant: Grant): boolean {
     return this.#entries.get(keyOf(grant))?.grant.port === grant.port;
   }

@@ -57,7 +57,7 @@ export async function joinWarden(): Promise<WardenLink> {
   if (process.send === undefined) {
     throw new KnockError('ERR_WARDEN', 'this is for portknockd itself (start portknockd without that word)');
   }
-  // A terminal sends its keys to both halves, and the other one says when it is time.
+  // Whoever ends all of a service's processes tells both halves, and the other one says when it is time.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
   const link = new Link(new Socket({ fd: PIPE }));
   const { origin, files, greeting } = await link.begin;

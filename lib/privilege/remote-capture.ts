@@ -48,9 +48,12 @@ export class RemoteCaptures {
   }
 
   ended(number: number, code: number | null, signal: string | null): void {
-    const capture = this.#running.get(number);
-    this.#running.delete(number);
-    capture?.end(code, signal);
+    // Its number may have come on the line before, and is entered when that has been taken.
+    setImmediate(() => {
+      const capture = this.#running.get(number);
+      this.#running.delete(number);
+      capture?.end(code, signal);
+    });
   }
 }
 
@@ -97,6 +100,7 @@ class RemoteCapture extends EventEmitter implements CaptureProcess {
 
   kill(): void {
     this.#wanted = 'kill';
+    this.connected = false;
     this.stdout?.destroy();
     this.#end();
   }

@@ -3,9 +3,11 @@
 import { readFile, realpath } from 'node:fs/promises';
 import { findAccount, USUAL_ACCOUNT, type Account } from '../config/account.ts';
 import { readHostFile } from '../config/files.ts';
+import type { ConfigFiles } from '../config/bundle.ts';
 import type { GatewayConfig } from '../config/schema.ts';
 import { KnockError, systemCode } from '../errors.ts';
 import { prepareStateDir, requireReachable } from './state-dir.ts';
+import { requireTrusted } from './trust.ts';
 
 /** `account`: whom the other half runs as; `null`: there is one process for everything. */
 export interface Separation {
@@ -34,10 +36,18 @@ export async function separationOf({ user, source }: GatewayConfig): Promise<Sep
   return { account: found, warning: null };
 }
 
-/** Makes the host ready for the account. @throws KnockError `ERR_WRITE` when it cannot get to what it needs */
-export async function prepareFor(account: Account, stateDir: string, program: string): Promise<void> {
+/**
+ * Makes the host ready for the account.
+ *
+ * @throws KnockError `ERR_WRITE` when it cannot get to what it needs, `ERR_CONFIG` when it may change what root goes by
+ */
+export async function prepareFor(
+  account: Account,
+  { stateDir, program, files }: { stateDir: string; program: string; files: ConfigFiles },
+): Promise<void> {
   await requirePrograms(account, program);
   await prepareStateDir(stateDir, account);
+  await requireTrusted(files, account);
 }
 
 /** @throws KnockError `ERR_WRITE` when the account cannot get to Node or to the program; touches nothing */

@@ -53,12 +53,19 @@ async function handOver(path: string, { name, uid, gid }: Account): Promise<void
   const owner = `it belongs to uid ${folder.uid}`;
   if (folder.uid !== 0) throw refused(path, owner, `chown -R ${name}: it, or give this gateway its own`);
   if ((folder.mode & OTHERS_MAY_WRITE) !== 0) throw refused(path, 'others may write to it', 'chmod go-w it');
-  for (const file of await readdir(path)) {
+  const held = await Promise.all(
+    (await readdir(path)).map(async (file) => ({ file, found: await lstat(join(path, file)) })),
+  );
+  // Whoever has the directory can put something else in their place.
+  const other = held.find(({ file, found }) => !OURS.test(file) && !found.isSocket())?.file;
+  if (other !== undefined) {
+    const problem = `it holds other files as well: ${printable(other)}`;
+    throw refused(path, problem, `choose an empty place; or, if ${name} may have them, chown ${name}: it`);
+  }
+  for (const { file, found } of held) {
     if (!OURS.test(file)) continue;
-    const place = join(path, file);
-    const found = await lstat(place);
     // A second name elsewhere would be handed over as well.
-    if ((found.isFile() && found.nlink === 1) || found.isSocket()) await lchown(place, uid, gid);
+    if ((found.isFile() && found.nlink === 1) || found.isSocket()) await lchown(join(path, file), uid, gid);
   }
   // Last: until now nobody but root could put anything there.
   await chown(path, uid, gid);

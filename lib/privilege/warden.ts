@@ -9,7 +9,7 @@ import { recordingReader, type ConfigFiles } from '../config/bundle.ts';
 import { loadOrigin, type ConfigOrigin } from '../config/origin.ts';
 import { requireReloadable } from '../config/reload.ts';
 import type { GatewayConfig } from '../config/schema.ts';
-import { KnockError, messageOf } from '../errors.ts';
+import { KnockError, messageOf, printable } from '../errors.ts';
 import { Throttle } from '../policy/throttle.ts';
 import { CaptureKeeper } from './capture-keeper.ts';
 import { LineChannel } from './channel.ts';
@@ -18,6 +18,7 @@ import { guardedOf } from './guarded.ts';
 import { Desk } from './desk.ts';
 import { MOST_REQUEST_BYTES, type Order } from './messages.ts';
 import { startVerifier, type Verifier } from './spawn.ts';
+import { requireTrusted } from './trust.ts';
 
 /** `ready` also at the end of a reload; `alive`: the other half answers, and says that it does its work. */
 export type WardenState = 'ready' | 'reloading' | 'stopping' | 'alive';
@@ -58,6 +59,9 @@ export interface Warden {
 const STOP_MS = 1200;
 /** Between the end of the pipe and that of the process. */
 const LEAVE_MS = 500;
+/** Node's own channels, which hand pipes over, have no limit for what comes in. */
+const MOST_GROWTH_BYTES = 256 * 1024 * 1024;
+const WATCH_MS = 250;
 const PING_MS = 5000;
 const ADVICE = 'a fault of portknock, or somebody has taken over the half that reads packets';
 
@@ -74,7 +78,7 @@ class RunningWarden implements Warden {
   readonly #guard: Guard;
   readonly #captures: CaptureKeeper;
   readonly #refusals: Throttle<string>;
-  readonly #pings: NodeJS.Timeout;
+  readonly #timers: readonly NodeJS.Timeout[];
   #began = false;
   #stopping = false;
   /** Why it was ended, if it was. */
@@ -139,9 +143,16 @@ class RunningWarden implements Warden {
     verifier.on('message', () => {
       this.#kill('it spoke where it has to listen');
     });
-    this.#pings = setInterval(() => {
-      this.#send({ kind: 'ping' });
-    }, PING_MS);
+    const mostBytes = process.memoryUsage.rss() + MOST_GROWTH_BYTES;
+    this.#timers = [
+      setInterval(() => {
+        this.#send({ kind: 'ping' });
+      }, PING_MS),
+      setInterval(() => {
+        if (process.memoryUsage.rss() > mostBytes) this.#kill('what it sends takes too much memory here');
+      }, WATCH_MS),
+    ];
+    process.on('uncaughtException', this.#failed);
     this.ended = this.#end();
     const { origin, files, greeting } = options;
     this.#send({ kind: 'begin', origin, files, greeting });
@@ -175,8 +186,14 @@ class RunningWarden implements Warden {
     const { reader, read } = recordingReader();
     const next = await loadOrigin(this.#options.origin, reader);
     requireReloadable(this.#options.config, next);
+    await requireTrusted(read(), this.#options.account);
     return { next: guardedOf(next).rules, told: read() };
   }
+
+  /** Nonsense on one of Node's own channels, most likely. What no kernel ends has to be ended all the same. */
+  readonly #failed = (error: unknown): void => {
+    this.#kill(`something failed here: ${printable(messageOf(error), 200)}`);
+  };
 
   #kill(fault: string): void {
     this.#fault ??= fault;
@@ -193,12 +210,13 @@ class RunningWarden implements Warden {
         resolve(messageOf(error));
       });
     });
-    clearInterval(this.#pings);
+    this.#timers.forEach(clearInterval);
     this.#channel.close();
     await Promise.all([this.#captures.end(), this.#guard.stop()]);
+    process.off('uncaughtException', this.#failed);
     this.#refusals.flush();
     if (this.#stopping) return { code: typeof how === 'number' ? how : 0, forced: this.#forced };
-    if (!this.#began) throw notBegun(this.#options.account, how);
+    if (!this.#began && this.#fault === null) throw notBegun(this.#options.account, how);
     if (this.#fault !== null) this.#tell(`ended the half that reads packets: ${this.#fault} (${ADVICE})`);
     else if (typeof how !== 'number' || how === 0)
       this.#tell(`the half that reads packets ended (${how === 0 ? 'unasked' : how}); the ports stay closed`);

@@ -127,6 +127,18 @@ describe('LiveRun on an interface that goes away', () => {
     assert.equal(processes.length, count);
   });
 
+  it('ends a process that it may not signal', async () => {
+    const protectedOne = new FakeProcess(99);
+    // Root without CAP_KILL: Node reports EPERM as an event.
+    protectedOne.kill = () => protectedOne.emit('error', new Error('kill EPERM'));
+    const order = { device: 'eth0', filter: '', uid: 1, gid: 1 };
+    const child = new LiveChild({ process: protectedOne, order, clock, sink });
+    protectedOne.ready();
+    await child.ready;
+    await child.kill();
+    assert.equal(protectedOne.ended, 'disconnected');
+  });
+
   it('neither signals nor speaks to a process that could not be started, and tries again', async () => {
     newest().exit('SIGKILL');
     const unborn = new FakeProcess();

@@ -6,8 +6,8 @@ import { closeSync, openSync, readdirSync, readFileSync, writeFileSync } from 'n
 import { createServer, Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { loadOrigin, prepareFor, recordingReader, separationOf, startWarden } from '../../lib/halves.ts';
 import type { Grant } from '../../lib/firewall/driver.ts';
+import { startHalves } from '../support/halves.ts';
 
 /** A grant as no knock brings it about, and one that the configuration allows. */
 export type Try = readonly [title: string, grant: Record<string, unknown>];
@@ -26,16 +26,9 @@ function print(line: HostileLine): void {
 
 /** The half with root. */
 async function keep(path: string, last: string): Promise<void> {
-  const { reader, read } = recordingReader();
-  const origin = { path };
-  const config = await loadOrigin(origin, reader);
-  const { account } = await separationOf(config);
-  if (account === null) throw new Error('there is no account');
-  const program = fileURLToPath(import.meta.url);
-  await prepareFor(account, config.stateDir, program);
-  const warden = startWarden({
-    ...{ account, origin, config, files: read(), greeting: { path, last } },
-    program: [program, OTHER],
+  const warden = await startHalves(path, {
+    program: [fileURLToPath(import.meta.url), OTHER],
+    greeting: { path, last },
     log: (log, { message }) => {
       print({ log, message });
     },

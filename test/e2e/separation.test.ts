@@ -2,7 +2,7 @@
 // closed whichever of the processes dies (docs/privileges.md).
 
 import assert from 'node:assert/strict';
-import { chmod, readdir, readFile, readlink, stat } from 'node:fs/promises';
+import { chmod, readdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { startAgent, type Agent } from '../support/agent.ts';
 import { Gateway, Site } from '../support/gateway.ts';
@@ -15,6 +15,8 @@ const USER = { name: 'daemon', uid: 1 };
 const NOBODY = 65_534;
 const ACCESS_KEY = Buffer.alloc(32, 1);
 const SECRET = Buffer.alloc(32, 2);
+/** Good once, and marked then in a file of root's. */
+const SEQUENCE = [7001, 8002, 9003, 7104, 8105];
 
 for (const backend of ['nft', 'nftables'] as const) {
   describeInNamespaces(`a gateway in two halves (${backend === 'nft' ? 'iptables' : backend})`, function () {
@@ -31,6 +33,9 @@ for (const backend of ['nft', 'nftables'] as const) {
       [inside, outside] = await Promise.all([startAgent(world.gateway), startAgent(world.outside)]);
       for (const port of [22, 2222]) await inside.echo({ port });
       site = await Site.create(world, yaml());
+      await writeFile(join(site.folder, 'sequences'), ` ${SEQUENCE.join(',')}\n 7301,8202,9103,7404,8505\n`, {
+        mode: 0o600,
+      });
       await chmod(site.folder, 0o711);
       client = clientOn(port);
       gateway = await Gateway.start(world, site);
@@ -53,7 +58,9 @@ for (const backend of ['nft', 'nftables'] as const) {
         `access_key: "${ACCESS_KEY.toString('base64')}"`,
         `services: { ssh: { port: 22 }${more} }`,
         `open_for: ${openFor}s`,
-        `clients: { alice: { scheme: spa, secret: "${SECRET.toString('base64')}", services: [${services}] } }`,
+        'clients:',
+        `  alice: { scheme: spa, secret: "${SECRET.toString('base64')}", services: [${services}] }`,
+        '  old: { scheme: sequence-list, sequences_file: sequences, services: [ssh] }',
         '',
       ].join('\n');
     const clientOn = (knockPort: number): SpaClient =>
@@ -86,6 +93,17 @@ for (const backend of ['nft', 'nftables'] as const) {
       assert.equal(await connect(), 'talks');
       assert.equal(await connect(), 'refused');
       assert.equal((await gateway.wait('close')).reason, 'used');
+    });
+
+    it('marks a sequence that was used in a file that is root’s alone', async () => {
+      const count = gateway.of('grant').length + 1;
+      for (const knock of SEQUENCE) assert.equal(await connect(knock), 'refused');
+      assert.equal((await gateway.wait('grant', { count })).client, 'old');
+      const file = join(site.folder, 'sequences');
+      assert.equal(await readFile(file, 'utf8'), `#${SEQUENCE.join(',')}\n 7301,8202,9103,7404,8505\n`);
+      const { uid, mode } = await stat(file);
+      assert.deepEqual([uid, mode & 0o777], [0, 0o600]);
+      assert.equal(await connect(), 'talks');
     });
 
     it('has no root where packets are read and keys are kept', async () => {

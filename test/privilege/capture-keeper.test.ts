@@ -107,6 +107,18 @@ describe('the captures of the half with root', () => {
     await keeper.end();
   });
 
+  it('end also where they may not be signalled, and leave no pipe here', async () => {
+    const { keeper, started } = bench();
+    await keeper.start('less 1');
+    const [capture] = started;
+    assert.ok(capture !== undefined);
+    // Root without CAP_KILL; it ends with the channel.
+    capture.kill = () => capture.emit('error', new Error('kill EPERM'));
+    capture.disconnect = () => capture.emit('exit', 0, null);
+    await keeper.end();
+    assert.equal(capture.stdout?.destroyed, true);
+  });
+
   it('that cannot be started are an error, and none', async () => {
     const { keeper, fail, failing } = bench();
     fail();

@@ -154,6 +154,40 @@ describe('the half with root', () => {
     assert.equal(closes(), 3, 'and at its own end');
   });
 
+  it('closes nothing that took the place of what it wanted to close', async () => {
+    const { guard, driver, clock } = guardBench('eth0', false);
+    await guard.setup();
+    await guard.open(grantAt(clock.now()));
+    // The other half closes late, for a slow firewall; meanwhile there is a new knock, and this half wants to close, too.
+    const close = driver.close.bind(driver);
+    let finish = (): void => undefined;
+    const slow = new Promise<void>((resolve) => (finish = resolve));
+    driver.close = (opening) => slow.then(() => close(opening));
+    await clock.advance(30_500);
+    const closing = guard.close(grantAt(0));
+    const next = grantAt(clock.now(), { id: 'a2' });
+    const opening = guard.open(next);
+    await clock.advance(2000);
+    finish();
+    await Promise.all([closing, opening]);
+    await clock.advance(0);
+    assert.deepEqual(driver.openings, [next]);
+  });
+
+  it('opens nothing after its end, not even what waits for the firewall then', async () => {
+    const bench = guardBench('eth0', false);
+    const { guard, driver, clock } = bench;
+    await guard.setup();
+    await guard.open(grantAt(clock.now()));
+    await guard.reload();
+    const settingUp = guard.setup();
+    const opening = guard.open(grantAt(clock.now(), { source: '192.0.2.8' }));
+    const stopping = guard.stop();
+    await assert.rejects(opening, REFUSED);
+    await Promise.all([settingUp, stopping]);
+    assert.deepEqual(driver.openings, []);
+  });
+
   it('captures only with filters that the schemes ask for', async () => {
     const bench = guardBench();
     const { guard, clock } = bench;

@@ -8,6 +8,7 @@ import { prepareFor } from '../../lib/privilege/separation.ts';
 import { prepareStateDir } from '../../lib/privilege/state-dir.ts';
 
 const ACCOUNT = { name: 'knocker', uid: 4242, gid: 4243 };
+const NONE = { configs: {}, files: {} };
 const isRoot = process.getuid?.() === 0;
 
 describe('the state directory', () => {
@@ -35,19 +36,35 @@ describe('the state directory', () => {
     assert.equal((await stat(join(folder, 'a'))).mode & 0o777, 0o755);
   });
 
-  it('is handed over with what we keep in it, and with nothing else', async () => {
+  it('is handed over with what we keep in it', async () => {
     await mkdir(state, { mode: 0o700 });
     const ours = ['replay', 'grants', 'replay.new', 'grants.new', 'replay.lock.12.34.ab'];
-    for (const name of [...ours, 'notes', 'replay.bak']) await writeFile(join(state, name), '');
+    for (const name of ours) await writeFile(join(state, name), '');
     await writeFile(join(folder, 'elsewhere'), '');
     await symlink('/etc/shadow', join(state, 'replay.lock.1.1.aa'));
     await link(join(folder, 'elsewhere'), join(state, 'replay.lock.2.2.bb'));
     await prepareStateDir(state, ACCOUNT);
     for (const name of ['.', ...ours]) assert.equal(await uidOf(name), 4242, name);
-    for (const name of ['notes', 'replay.bak', 'replay.lock.1.1.aa', 'replay.lock.2.2.bb'])
-      assert.equal(await uidOf(name), 0, name);
+    for (const name of ['replay.lock.1.1.aa', 'replay.lock.2.2.bb']) assert.equal(await uidOf(name), 0, name);
     assert.equal((await stat('/etc/shadow')).uid, 0);
     assert.equal((await stat(join(folder, 'elsewhere'))).uid, 0);
+  });
+
+  it('is not handed over with anything else in it: a configuration would be for its owner to replace', async () => {
+    for (const name of ['portknockd.yaml', 'replay.bak']) {
+      await mkdir(state, { mode: 0o700 });
+      await writeFile(join(state, name), '');
+      await writeFile(join(state, 'replay'), '');
+      await assert.rejects(prepareStateDir(state, ACCOUNT), {
+        code: 'ERR_WRITE',
+        message: new RegExp(
+          `^state_dir cannot be used: ${state}: it holds other files as well: ${name} `,
+          'u',
+        ),
+      });
+      for (const each of ['.', 'replay']) assert.equal(await uidOf(each), 0, each);
+      await rm(state, { recursive: true });
+    }
   });
 
   it("is not touched once it is the account's", async () => {
@@ -82,7 +99,8 @@ describe('the state directory', () => {
         'u',
       ),
     });
-    await assert.rejects(prepareFor(ACCOUNT, state, join(folder, 'portknockd.js')), {
+    const needed = { stateDir: state, program: join(folder, 'portknockd.js'), files: NONE };
+    await assert.rejects(prepareFor(ACCOUNT, needed), {
       message: /^portknockd is out of reach for user knocker/u,
     });
     await lchown(folder, 4242, 0);

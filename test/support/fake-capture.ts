@@ -60,7 +60,7 @@ export class FakeProcess extends EventEmitter {
 
   disconnect(): void {
     this.connected = false;
-    if (this.obedient) this.exit('disconnected');
+    if (this.obedient && this.ended === null) this.exit('disconnected');
   }
 
   kill(signal: string): void {
