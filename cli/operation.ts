@@ -108,7 +108,10 @@ function commandsOf(
       takes: { all: FLAG },
       run: ({ all }) => {
         const ended = standing.ended();
-        return { ok: true, ...standing.open(), ended: all === true ? ended : [], ended_count: ended.length };
+        return {
+          ok: true,
+          ...{ rows: standing.open(), ended: all === true ? ended : [], ended_count: ended.length },
+        };
       },
     },
     revoke: { takes: { id: GRANT_ID }, run: ({ id }) => revoke(listener, String(id)) },
