@@ -41,6 +41,7 @@ describe('a running portknockd that is asked', function () {
       log: (event, fields) => void logged.push(`${event} ${JSON.stringify(fields)}`),
       config: () => config,
       reload: () => Promise.resolve({ ok: true }),
+      pid: process.pid,
     });
     await listener.start();
     return { ...parts, logged, stateDir, close: await operation.open() };
