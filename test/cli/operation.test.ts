@@ -131,7 +131,7 @@ describe('a running portknockd that is asked', function () {
     [
       'portknock grants --state none',
       1,
-      'no portknockd answers at none/portknockd.sock (start it, or name its --config)',
+      'no portknockd answers at none/portknockd.sock (start it, or name its --config or --state)',
     ],
   ];
   for (const [line, code, message] of mistakes) {
