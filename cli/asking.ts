@@ -1,6 +1,7 @@
 // What the commands that ask a running portknockd have in common: where it is, and what is said when it does not answer.
 
 import { loadConfig } from '../lib/index.ts';
+import { printable } from '../lib/knocker.ts';
 import { askDaemon } from './control-client.ts';
 import { controlPath, type Answer } from './control.ts';
 import { tell } from './report.ts';
@@ -18,9 +19,21 @@ export async function ask(
   request: Request & { readonly command: string },
 ): Promise<Request | null> {
   const stateDir = state ?? (await loadConfig(config)).stateDir;
-  const answer: Answer | null = await askDaemon(stateDir, request);
+  const answer = await answerAt(stateDir, request);
   if (answer?.ok === true) return answer;
-  const none = `no portknockd answers at ${controlPath(stateDir)} (start it, or name its --config)`;
-  tell(`portknock: ${answer === null ? none : answer.message}`, 'red');
+  if (answer !== null) tell(`portknock: ${answer.message}`, 'red');
   return null;
+}
+
+/** What it says, or `null` after saying that nobody does. @throws KnockError `ERR_SEND` */
+export async function answerAt(
+  stateDir: string,
+  request: Request & { readonly command: string },
+): Promise<Answer | null> {
+  const answer = await askDaemon(stateDir, request);
+  if (answer === null) {
+    const place = printable(controlPath(stateDir), 1000);
+    tell(`portknock: no portknockd answers at ${place} (start it, or name its --config or --state)`, 'red');
+  }
+  return answer;
 }

@@ -5,7 +5,7 @@ import { KnockError, messageOf, printable, systemCode } from '../lib/knocker.ts'
 import { controlPath, type Answer } from './control.ts';
 import type { Request } from './requests.ts';
 
-/** More than 20,000 grants with the longest names. */
+/** More than 40,000 grants with the longest names. */
 const MOST_CHARS = 16 * 1024 * 1024;
 /** A firewall may take its time. */
 const PATIENCE_MS = 30_000;
@@ -25,7 +25,7 @@ export async function askDaemon(
     socket.setEncoding('utf8').end(`${JSON.stringify(request)}\n`);
     for await (const part of socket as AsyncIterable<string>) {
       text += part;
-      if (text.length > MOST_CHARS) break;
+      if (text.length > MOST_CHARS) throw new Error(`it answers with more than ${MOST_CHARS} characters`);
     }
     return answerOf(text);
   } catch (cause) {

@@ -1,9 +1,12 @@
 // How a running portknockd is spoken to: a unix socket in its state directory that only its owner can open, one line
-// of JSON with the request, one with the answer. What can be asked for is the caller's table of commands.
+// of JSON with the request, one with the answer. What can be asked for is the caller's table of commands. A long answer
+// is made bit by bit: whoever knocks meanwhile must not wait for a listing.
 
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { messageOf, printable } from '../lib/knocker.ts';
 import { asciiJson } from './report.ts';
 import { requestFault, type Fields, type Request } from './requests.ts';
@@ -11,7 +14,8 @@ import { listenUnix } from './unix-server.ts';
 
 /** The answer to a request: what it brought, or why not. */
 export type Answer =
-  { readonly ok: true; readonly [fact: string]: unknown } | { readonly ok: false; readonly message: string };
+  | { readonly ok: true; readonly rows?: Iterable<unknown>; readonly [fact: string]: unknown }
+  | { readonly ok: false; readonly message: string };
 
 /** Something that can be asked for. */
 export interface Command {
@@ -34,6 +38,8 @@ const MOST_BYTES = 4096;
 const MOST_CLIENTS = 16;
 /** For the request to come in, not for what it takes. */
 const IDLE_MS = 5000;
+/** What is made of an answer before others have their turn: a millisecond's work. */
+const ROWS_AT_ONCE = 64;
 
 /** The socket of the portknockd with this state directory. */
 export function controlPath(stateDir: string): string {
@@ -73,7 +79,11 @@ function serve(socket: Socket, { commands, idleMs }: { commands: Commands; idleM
   let timer = setTimeout(hangUp, idleMs);
   const answer = (answered: Answer): void => {
     timer = setTimeout(hangUp, idleMs);
-    socket.end(`${asciiJson(answered)}\n`);
+    const takes = (): void => {
+      timer.refresh();
+    };
+    // A peer that is gone has had enough.
+    pipeline(partsOf(answered, takes), socket).catch(() => undefined);
   };
   let text = '';
   const take = (part: string): void => {
@@ -94,6 +104,27 @@ function serve(socket: Socket, { commands, idleMs }: { commands: Commands; idleM
     .on('close', () => {
       clearTimeout(timer);
     });
+}
+
+/** `taken` is told when the peer has taken what was made. */
+async function* partsOf(answer: Answer, taken: () => void): AsyncGenerator<string> {
+  if (!answer.ok || answer.rows === undefined) {
+    yield `${asciiJson(answer)}\n`;
+    return;
+  }
+  const { rows, ...facts } = answer;
+  let text = `${asciiJson(facts).slice(0, -1)},"rows":[`;
+  let count = 0;
+  for (const row of rows) {
+    text += `${count === 0 ? '' : ','}${asciiJson(row)}`;
+    count += 1;
+    if (count % ROWS_AT_ONCE > 0) continue;
+    yield text;
+    taken();
+    text = '';
+    await nextTurn();
+  }
+  yield `${text}]}\n`;
 }
 
 async function run(line: string, commands: Commands): Promise<Answer> {

@@ -63,6 +63,7 @@ export async function verify(): Promise<number> {
     ...{ dryRun: false, format, log, named, through },
     load: link.load,
     orders: link,
+    pid: process.ppid,
     manager: (isWorking) => telling(link, isWorking),
   });
   // The pipe would keep it.

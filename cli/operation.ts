@@ -28,6 +28,8 @@ export interface OperationParts {
   /** The configuration that the gateway goes by now. */
   readonly config: () => GatewayConfig;
   readonly reload: () => Promise<Answer>;
+  /** The process that signals go to. */
+  readonly pid: number;
 }
 
 /** What can be begun with when the gateway runs. */
@@ -76,7 +78,7 @@ async function prepareMetrics({ config, counts, log }: OperationParts): Promise<
 }
 
 function commandsOf(
-  { assembly, config, reload }: OperationParts,
+  { assembly, config, reload, pid }: OperationParts,
   { standing, metrics }: { readonly standing: Standing; readonly metrics: () => string | null },
 ): Commands {
   const { listener, driver, source, replay } = assembly;
@@ -88,7 +90,7 @@ function commandsOf(
       run: () => {
         const { services, clients, file } = config();
         return {
-          ...{ ok: true, version: version(), pid: process.pid, config: file },
+          ...{ ok: true, version: version(), pid, config: file },
           ...{
             since: new Date(startedMs).toISOString(),
             uptime_seconds: Math.round((Date.now() - startedMs) / 1000),
@@ -108,7 +110,10 @@ function commandsOf(
       takes: { all: FLAG },
       run: ({ all }) => {
         const ended = standing.ended();
-        return { ok: true, ...standing.open(), ended: all === true ? ended : [], ended_count: ended.length };
+        return {
+          ok: true,
+          ...{ rows: standing.open(), ended: all === true ? ended : [], ended_count: ended.length },
+        };
       },
     },
     revoke: { takes: { id: GRANT_ID }, run: ({ id }) => revoke(listener, String(id)) },

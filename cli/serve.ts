@@ -21,6 +21,8 @@ export interface ServeOptions {
   readonly orders?: Orders;
   /** Has done elsewhere what needs root. */
   readonly through?: Through;
+  /** The process that signals go to; this one unless given. */
+  readonly pid?: number;
   /** Who is told how it goes, given how to see whether it does its work; the service manager unless given. */
   readonly manager?: (alive: () => boolean) => Notifier;
 }
@@ -30,7 +32,7 @@ const EXIT_PATIENCE_MS = 150;
 
 /** Resolves to the exit code. @throws KnockError when the gateway cannot start; nothing is left half done then */
 export async function serve(config: GatewayConfig, options: ServeOptions): Promise<number> {
-  const { dryRun, format, log, load, named, orders = signalOrders(), through } = options;
+  const { dryRun, format, log, load, named, orders = signalOrders(), through, pid = process.pid } = options;
   const counts = new KnockCounts();
   const assembly = assemble(config, { dryRun, metrics: counts, through });
   const { listener, driver, source } = assembly;
@@ -58,7 +60,7 @@ export async function serve(config: GatewayConfig, options: ServeOptions): Promi
   // A dry run may be beside the gateway that owns the state directory, and the address of the metrics.
   const operation = dryRun
     ? null
-    : await prepareOperation({ assembly, counts, log, config: () => current, reload });
+    : await prepareOperation({ assembly, counts, log, config: () => current, reload, pid });
   let closeOperation = (): Promise<void> => Promise.resolve();
   try {
     await listener.start({ signal: ended.signal }).finally(begin);

@@ -23,8 +23,8 @@ export type Status = ReturnType<Standing['totals']> & {
 
 /** Its answer to `grants`. */
 export interface Grants {
-  readonly grants: readonly GrantRow[];
-  readonly omitted: number;
+  /** What is open, in no order. */
+  readonly rows: readonly GrantRow[];
   readonly ended: readonly GrantRow[];
   readonly ended_count: number;
 }
@@ -52,9 +52,13 @@ const REJECT_COLUMNS: readonly Column[] = [
   { title: 'SOURCE', below: 'from ' },
 ];
 
+/** What is open, the one that ends first at the top; then what has ended, the last one at the top. */
+export function inOrder({ rows, ended }: Grants): readonly GrantRow[] {
+  return [...rows.toSorted((one, other) => one.open_until.localeCompare(other.open_until)), ...ended];
+}
+
 /** Grants as a table. */
-export function grantLines({ grants, omitted, ended }: Grants, nowMs = Date.now()): readonly string[] {
-  const all = [...grants, ...ended];
+export function grantLines(all: readonly GrantRow[], nowMs = Date.now()): readonly string[] {
   if (all.length === 0) return ['no grant is open'];
   const idWidth = idWidthOf(all);
   const rows = all.map(({ id, client, service, protocol, port, source, ...rest }) => [
@@ -67,7 +71,7 @@ export function grantLines({ grants, omitted, ended }: Grants, nowMs = Date.now(
     rest.connections === 'unlimited' ? 'any' : String(rest.connections),
     rest.ended === undefined ? stateOf(rest) : `${rest.state} ${span(nowMs - Date.parse(rest.ended))} ago`,
   ]);
-  return [...table(GRANT_COLUMNS, rows), ...(omitted > 0 ? [`and ${omitted} more`] : [])];
+  return table(GRANT_COLUMNS, rows);
 }
 
 /** The state of a gateway, a subject a line. */

@@ -41,8 +41,6 @@ interface Begin {
 const MOST_ENDED = 100;
 const ENDED_FOR_MS = 10 * 60_000;
 const MOST_REJECTS = 50;
-/** Of one answer. */
-const MOST_ROWS = 20_000;
 
 /** Keeps the account. */
 export class Standing {
@@ -78,11 +76,9 @@ export class Standing {
     });
   }
 
-  /** Open grants, the one that ends first at the top; `omitted`: how many more there are. */
-  open(): { readonly grants: readonly GrantRow[]; readonly omitted: number } {
-    const open = this.#listener.grants.toSorted((one, other) => one.openUntil - other.openUntil);
-    const shown = open.slice(0, MOST_ROWS);
-    return { grants: shown.map((grant) => this.#row(grant, 'open')), omitted: open.length - shown.length };
+  /** What is open now, each made into a row when it is asked for: there may be very many. */
+  *open(): Generator<GrantRow> {
+    for (const grant of this.#listener.grants) yield this.#row(grant, 'open');
   }
 
   /** Grants that ended lately, the last one at the top. */
@@ -120,11 +116,18 @@ export class Standing {
   #row(grant: Grant, state: GrantRow['state']): GrantRow {
     const { id, client, service, protocol, port, source, openUntil, connections } = grant;
     const begun = this.#begun.get(id);
-    return {
-      ...{ id, client, service, protocol, port, source },
-      ...(begun === undefined ? {} : { scheme: begun.scheme, opened: iso(begun.timeMs) }),
-      ...{ open_until: iso(openUntil), connections, state },
+    const row = {
+      id,
+      client,
+      service,
+      protocol,
+      port,
+      source,
+      open_until: iso(openUntil),
+      connections,
+      state,
     };
+    return begun === undefined ? row : { ...row, scheme: begun.scheme, opened: iso(begun.timeMs) };
   }
 
   #end(grant: Grant, reason: CloseReason): void {

@@ -1,5 +1,6 @@
 // portknock init: a new gateway's configuration, access key and replay state.
 
+import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { createConfig } from '../../lib/index.ts';
 import type { Account } from '../account.ts';
@@ -29,6 +30,8 @@ export async function run(args: readonly string[]): Promise<number> {
   });
   if (account !== null) await handOver(account, files);
   for (const file of files) print(file);
+  if (gateway === undefined)
+    tell(`clients will call this host ${hostname()} (if they do not, change gateway: in ${path})`);
   const where = path === USUAL_CONFIG ? '' : ` --config ${path}`;
   tell("next: take a client's public key (~/.ssh/id_ed25519.pub will do) here as NAME.pub, and:");
   tell(`  portknock add-client NAME --key NAME.pub${where}`);

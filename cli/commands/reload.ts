@@ -2,8 +2,7 @@
 
 import { ConfigError, loadConfig } from '../../lib/index.ts';
 import { readArgs } from '../args.ts';
-import { askDaemon } from '../control-client.ts';
-import { controlPath } from '../control.ts';
+import { answerAt } from '../asking.ts';
 import { RELOAD } from '../manual/reload.ts';
 import { EXIT_DONE, EXIT_FAILED, tell } from '../report.ts';
 
@@ -11,19 +10,18 @@ import { EXIT_DONE, EXIT_FAILED, tell } from '../report.ts';
 export async function run(args: readonly string[]): Promise<number> {
   const line = readArgs(args, RELOAD);
   if (line === null) return EXIT_DONE;
-  const stateDir = await stateDirOf(line.values.config);
+  const { config, state } = line.values;
+  const stateDir = state ?? (await stateDirOf(config));
   if (stateDir === null) return EXIT_FAILED;
-  const answer = await askDaemon(stateDir, { command: 'reload' });
-  if (answer === null) {
-    tell(
-      `portknock: no portknockd answers at ${controlPath(stateDir)} (start it, or name its --config)`,
-      'red',
-    );
+  const answer = await answerAt(stateDir, { command: 'reload' });
+  if (answer === null) return EXIT_FAILED;
+  if (!answer.ok) {
+    refused(answer.message);
     return EXIT_FAILED;
   }
-  if (!answer.ok) refused(answer.message);
-  else tell('portknockd has taken it up');
-  return answer.ok ? EXIT_DONE : EXIT_FAILED;
+  for (const warning of answer.warnings as readonly string[]) tell(warning, 'yellow');
+  tell('portknockd has taken it up');
+  return EXIT_DONE;
 }
 
 /** A file that is wrong would be refused by the daemon as well, which it does not say where to find. */

@@ -1,8 +1,7 @@
 // What `portknock import` is given and says of itself.
 
 import type { Manual } from './manual.ts';
-
-const WITH_KNOCKD = 'With --knockd';
+import { KNOCKD } from './shared.ts';
 
 export const IMPORT = {
   program: 'portknock import',
@@ -51,12 +50,7 @@ export const IMPORT = {
       completes: 'interface',
       says: 'where knocks arrive, in place of what the file says',
     },
-    strict: {
-      type: 'boolean',
-      group: WITH_KNOCKD,
-      says: 'refuse what knockd takes by mistake: port 0, numbers that are none, trailing commas',
-    },
-    'allow-shell': { type: 'boolean', group: WITH_KNOCKD, says: 'give commands that need a shell one' },
+    ...KNOCKD,
     fwknopd: {
       type: 'string',
       value: 'FILE',

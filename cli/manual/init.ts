@@ -8,7 +8,7 @@ export const INIT = {
   summary: 'write a new gateway configuration',
   usage: ['[--service NAME=PORT]... [options]'],
   about: [
-    'Writes a new gateway configuration, its access key and empty replay state, all readable by you only. Overwrites nothing.',
+    'Writes a new gateway configuration and its access key, which only you can read, and empty replay state. Overwrites nothing.',
   ],
   operands: [],
   options: {
@@ -50,6 +50,6 @@ export const INIT = {
     gateway: { type: 'string', value: 'NAME', says: 'what clients call this host', usual: 'its host name' },
   },
   files: GATEWAY_FILES,
-  examples: ['  portknock init --service ssh=22 --service admin=8443'],
+  examples: ['  portknock init --gateway gw.example -s ssh=22 -s admin=8443'],
   exits: ['written', 'failed, or a file is there already', 'usage'],
 } as const satisfies Manual;

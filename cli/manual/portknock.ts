@@ -37,7 +37,7 @@ export const PORTKNOCK = {
   notes: ['Each command explains itself: portknock COMMAND --help'],
   examples: [
     'On the gateway, once, and for each client:',
-    '  portknock init --service ssh=22\n  portknock add-client alice --key alice.pub\n  portknockd',
+    '  portknock init --gateway gw.example --service ssh=22\n  portknock add-client alice --key alice.pub\n  portknockd',
     'On the client, with the profile that add-client has written:',
     "  ssh -o ProxyCommand='portknock connect -p alice.knock %h %p' gw.example",
   ],

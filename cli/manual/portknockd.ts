@@ -1,9 +1,7 @@
 // What `portknockd` is given and says of itself.
 
 import type { Manual } from './manual.ts';
-import { CONFIG } from './shared.ts';
-
-const WITH_KNOCKD = 'With --knockd';
+import { CONFIG, KNOCKD, STATE_FILES, WITH_KNOCKD } from './shared.ts';
 
 export const PORTKNOCKD = {
   program: 'portknockd',
@@ -62,12 +60,11 @@ export const PORTKNOCKD = {
       says: 'what was used and what is open',
       usual: '/var/lib/portknock',
     },
-    strict: { type: 'boolean', group: WITH_KNOCKD, says: 'refuse what knockd takes by mistake' },
-    'allow-shell': { type: 'boolean', group: WITH_KNOCKD, says: 'give commands that need a shell one' },
+    ...KNOCKD,
   },
   files: {
     [CONFIG.default]: 'the configuration, written by `portknock init`',
-    '/var/lib/portknock/': 'used knocks and open grants (state_dir in the configuration)',
+    ...STATE_FILES,
   },
   examples: ['  portknockd --check\n  portknockd --log json'],
   exits: ['stopped or done', 'failed', 'usage or configuration'],

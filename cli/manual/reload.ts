@@ -1,7 +1,7 @@
 // What `portknock reload` is given and says of itself.
 
 import type { Manual } from './manual.ts';
-import { CONFIG } from './shared.ts';
+import { DAEMON } from './shared.ts';
 
 export const RELOAD = {
   program: 'portknock reload',
@@ -11,6 +11,6 @@ export const RELOAD = {
     'Tells the running portknockd to take its configuration anew, as SIGHUP does. Open ports and the memory of used knocks stay. When something is wrong with the file, the gateway keeps its old rules and this says why.',
   ],
   operands: [],
-  options: { config: CONFIG },
+  options: DAEMON,
   exits: ['taken up', 'refused, or no portknockd is running', 'usage'],
 } as const satisfies Manual;

@@ -21,6 +21,18 @@ export const DAEMON = {
   },
 } as const satisfies Manual['options'];
 
+/** The heading of what belongs to a knockd.conf. */
+export const WITH_KNOCKD = 'With --knockd';
+
+/** How a knockd.conf is read. */
+export const KNOCKD = {
+  strict: {
+    ...{ type: 'boolean', group: WITH_KNOCKD },
+    says: 'refuse what knockd takes by mistake: port 0, numbers that are none, trailing commas',
+  },
+  'allow-shell': { type: 'boolean', group: WITH_KNOCKD, says: 'give commands that need a shell one' },
+} as const satisfies Manual['options'];
+
 /** Where a password comes from that is not typed. */
 export const PASSWORD_FD = {
   type: 'string',
@@ -71,9 +83,14 @@ export const KNOCK_FILES = {
   '~/.local/state/portknock/': 'which knocks were sent, so that none is sent twice (or below XDG_STATE_HOME)',
 } as const;
 
-/** Where a gateway's things are, unless its configuration says otherwise. */
-export const GATEWAY_FILES = {
-  '/etc/portknock/portknockd.yaml': "the gateway's configuration",
-  '/etc/portknock/NAME.knock': 'the profile of a client, to be taken there and removed here',
+/** Where the state is, unless the configuration says otherwise. */
+export const STATE_FILES = {
   '/var/lib/portknock/': 'used knocks and open grants (state_dir in the configuration)',
+} as const;
+
+/** Where a gateway's things are. */
+export const GATEWAY_FILES = {
+  [CONFIG.default]: "the gateway's configuration",
+  '/etc/portknock/NAME.knock': 'the profile of a client, to be taken there and removed here',
+  ...STATE_FILES,
 } as const;

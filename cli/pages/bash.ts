@@ -14,13 +14,14 @@ _portknock_offer() {
   while IFS= read -r word; do COMPREPLY+=("$word"); done < <(compgen "$@" -- "$cur")
 }
 
+# compgen expands the words that it is given: of names from outside only plain ones.
 _portknock_value() {
   case $1 in
     file) compopt -o default 2>/dev/null || _portknock_offer -f ;;
     directory) compopt -o dirnames 2>/dev/null || _portknock_offer -d ;;
     host) _portknock_offer -A hostname ;;
     user) _portknock_offer -A user ;;
-    interface) _portknock_offer -W "$(ls /sys/class/net 2>/dev/null)" ;;
+    interface) _portknock_offer -W "$(ls /sys/class/net 2>/dev/null | LC_ALL=C grep -x '[A-Za-z0-9@._-]*')" ;;
     *) _portknock_offer -W "$1" ;;
   esac
 }

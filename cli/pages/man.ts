@@ -6,7 +6,7 @@ import { bold, italic, prose, roff, verbatim } from './roff.ts';
 
 /** What the foot and the head of a page say. */
 export interface Edition {
-  readonly section: 1 | 8;
+  readonly section: 1 | 5 | 8;
   /** As `2026-01-31`. */
   readonly date: string;
   readonly version: string;
@@ -16,7 +16,7 @@ export interface Edition {
 
 /** Room for the longest name of a command, which then stands beside what is said of it. */
 const LIST = ' 17';
-const PARTS = { 1: 'User Commands', 8: 'System Administration' } as const;
+const PARTS = { 1: 'User Commands', 5: 'File Formats', 8: 'System Administration' } as const;
 
 /** The page. */
 export function manPage(manual: Manual, edition: Edition): string {
@@ -25,11 +25,7 @@ export function manPage(manual: Manual, edition: Edition): string {
   const all = [manual, ...below];
   const names = valuesOf(manual);
   const lines = [
-    '.\\" Made by the build from what the commands say of themselves.',
-    title(program, edition),
-    // Neither words broken at the end of a line nor lines blown up: both spoil names and paths.
-    ...['.nh', '.ad l'],
-    ...['.SH NAME', `${roff(program)} \\- ${roff(summary)}`],
+    ...pageHead(program, summary, edition),
     ...['.SH SYNOPSIS', ...synopsis(manual)],
     ...(manual.about.length === 0 ? [] : ['.SH DESCRIPTION', ...paragraphs(manual.about, names)]),
     ...(commands.length === 0 ? [] : ['.SH COMMANDS']),
@@ -48,6 +44,22 @@ export function manPage(manual: Manual, edition: Edition): string {
     ...(manual.examples === undefined ? [] : ['.SH EXAMPLES', ...paragraphs(manual.examples, names)]),
     ...['.SH SEE ALSO', seeAlso([...edition.see, ...all.flatMap(({ see = [] }) => see)])],
   ];
+  return pageOf(lines);
+}
+
+/** How a page begins. */
+export function pageHead(name: string, summary: string, edition: Edition): readonly string[] {
+  return [
+    '.\\" Made by the build from what the programs say of themselves.',
+    title(name, edition),
+    // Neither words broken at the end of a line nor lines blown up: both spoil names and paths.
+    ...['.nh', '.ad l'],
+    ...['.SH NAME', `${roff(name)} \\- ${roff(summary)}`],
+  ];
+}
+
+/** Its lines as text. */
+export function pageOf(lines: readonly string[]): string {
   return `${lines.filter((line, i) => !followsHeading(line, lines[i - 1])).join('\n')}\n`;
 }
 
@@ -86,7 +98,7 @@ function synopsis(manual: Manual): readonly string[] {
   return ['.PP', '.nf', ...lines, '.fi'];
 }
 
-function paragraphs(text: Text, names: ReadonlySet<string>): readonly string[] {
+export function paragraphs(text: Text, names: ReadonlySet<string>): readonly string[] {
   return text.flatMap((each) => (isVerbatim(each) ? verbatim(each) : ['.PP', prose(each, names)]));
 }
 
@@ -129,11 +141,11 @@ function list(
   ];
 }
 
-function entry(tag: string, says: string, width = ''): readonly string[] {
+export function entry(tag: string, says: string, width = ''): readonly string[] {
   return [`.TP${width}`, tag, says];
 }
 
-function seeAlso(pages: readonly string[]): string {
+export function seeAlso(pages: readonly string[]): string {
   // By section, then by name, as man pages do.
   const keys = pages.map((page) => page.split(/[()]/u)).map(([name = '', part = '']) => `${part} ${name}`);
   return [...new Set(keys)]

@@ -4,6 +4,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PORTKNOCK } from '../manual/portknock.ts';
 import { PORTKNOCKD } from '../manual/portknockd.ts';
+import { configurationMan } from './configuration.ts';
 import { manPage } from './man.ts';
 
 /** When the texts were looked through last: the date of a version that CHANGELOG.md has no date for. */
@@ -16,7 +17,14 @@ export async function manPages(root: string): Promise<Readonly<Record<string, st
   const date = releaseDate(await readFile(join(root, 'CHANGELOG.md'), 'utf8'), version) ?? REVISED;
   return {
     'portknock.1': manPage(PORTKNOCK, { section: 1, date, version, see: ['portknockd(8)'] }),
-    'portknockd.8': manPage(PORTKNOCKD, { section: 8, date, version, see: ['portknock(1)'] }),
+    'portknockd.8': manPage(PORTKNOCKD, {
+      ...{ section: 8, date, version },
+      see: ['portknock(1)', 'portknockd.yaml(5)'],
+    }),
+    'portknockd.yaml.5': configurationMan({
+      ...{ section: 5, date, version },
+      see: ['portknock(1)', 'portknockd(8)'],
+    }),
   };
 }
 

@@ -42,14 +42,14 @@ const nameSchema = v.object({
   ),
 });
 const driverSchema = v.object({ driver: oneOf('driver', DRIVERS) });
-const nftablesSchema = v.object({
+export const nftablesSchema = v.object({
   driver: v.unknown(),
   chain: v.optional(text('chain', 'family, table and chain', CHAIN, 'as in inet filter input')),
   forward_chain: v.optional(
     text('forward_chain', 'family, table and chain', CHAIN, 'as in inet filter forward'),
   ),
 });
-const commandSchema = v.object({
+export const commandSchema = v.object({
   driver: v.unknown(),
   open: argv('open'),
   close: argv('close'),

@@ -16,7 +16,7 @@ export type MetricsConfig =
 const MOST_PATH_BYTES = 107;
 const USUAL = '127.0.0.1:9469';
 
-const schema = v.object({
+export const metricsSchema = v.object({
   listen: value(
     'listen must be an address with a port, or unix: and an absolute path',
     `write ${USUAL}, "[::1]:9469" or unix:/run/portknock/metrics.sock`,
@@ -33,8 +33,8 @@ export function metricsOf(root: Section): MetricsConfig | null {
     root.error('metrics', `metrics must be a map (write metrics: { listen: ${USUAL} })`);
     return null;
   }
-  section.refuseStrangers(Object.keys(schema.entries));
-  const settings = section.parse(schema);
+  section.refuseStrangers(Object.keys(metricsSchema.entries));
+  const settings = section.parse(metricsSchema);
   if (settings === null) return null;
   const { listen, allow_remote: allowRemote } = settings;
   if (listen.kind === 'unix') return listen;

@@ -1,7 +1,7 @@
 // Completion in real shells: what is offered behind a command line.
 
 import assert from 'node:assert/strict';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, stat, writeFile } from 'node:fs/promises';
 import { PORTKNOCK } from '../../cli/manual/portknock.ts';
 import { PORTKNOCKD } from '../../cli/manual/portknockd.ts';
 import { EVERYWHERE, type Manual } from '../../cli/manual/manual.ts';
@@ -49,6 +49,7 @@ for (const [shellName, print] of [
     this.timeout(30_000);
     let place: Place;
     let shell: Shell;
+    let evaluated: string;
     const others: (Shell | Place)[] = [];
 
     before(async () => {
@@ -56,7 +57,8 @@ for (const [shellName, print] of [
       for (const folder of ['home', 'kept']) await mkdir(place.path(folder));
       for (const file of ['alice.knock', 'my file.knock']) await writeFile(place.path(file), '');
       const [node, args] = place.command('portknock', ['completion', shellName]);
-      shell = await Shell.start(shellName, place, { then: `eval "$(${[node, ...args].join(' ')})"` });
+      evaluated = `eval "$(${[node, ...args].join(' ')})"`;
+      shell = await Shell.start(shellName, place, { then: evaluated });
     });
 
     after(async () => {
@@ -91,6 +93,15 @@ for (const [shellName, print] of [
         );
       }
     });
+
+    if (shellName === 'bash')
+      it('runs nothing that an interface is called', async () => {
+        const set = `ls() { printf '%s\\n' eth9 '$(touch\${IFS}ran)' 'a*'; }`;
+        const fresh = await Shell.start(shellName, place, { first: set, then: evaluated });
+        others.unshift(fresh);
+        assert.equal((await fresh.complete('portknock init -i ')).trim(), 'portknock init -i eth9');
+        await assert.rejects(stat(place.path('ran')));
+      });
 
     it('is the same from a file in the usual place', async () => {
       const other = await Place.make();

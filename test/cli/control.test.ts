@@ -19,6 +19,7 @@ const COMMANDS: Commands = {
   echo: { takes: { text: TEXT, all: FLAG }, run: ({ text }) => Promise.resolve({ ok: true, text }) },
   revoke: { takes: { id: GRANT_ID }, run: ({ id }) => ({ ok: true, id }) },
   refuse: { takes: {}, run: () => ({ ok: false, message: 'a.yaml:1:2: no' }) },
+  list: { takes: {}, run: () => ({ ok: true, rows: [{ a: 1 }, { a: 'ü' }], more: 'x' }) },
   throws: { takes: {}, run: () => Promise.reject(new Error('it broke')) },
 };
 
@@ -56,6 +57,38 @@ describe('the control socket', () => {
       message: 'a.yaml:1:2: no',
     });
     assert.deepEqual(await askDaemon(folder, { command: 'throws' }), { ok: false, message: 'it broke' });
+    assert.deepEqual(await askDaemon(folder, { command: 'list' }), {
+      ...{ ok: true, more: 'x' },
+      rows: [{ a: 1 }, { a: 'ü' }],
+    });
+  });
+
+  it('lets others have their turn during a long answer, which may take longer than a peer may', async () => {
+    await close();
+    let [turn, made, most] = [0, 0, 0];
+    function* rows(): Generator<number> {
+      let [last, inTurn] = [-1, 0];
+      for (; made < 2000; made += 1) {
+        inTurn = turn === last ? inTurn + 1 : 1;
+        [last, most] = [turn, Math.max(most, inTurn)];
+        const end = performance.now() + 0.2;
+        while (performance.now() < end);
+        yield made;
+      }
+    }
+    const commands: Commands = { list: { takes: {}, run: () => ({ ok: true, rows: rows() }) } };
+    close = await openControl({ path, commands, idleMs: 200 });
+    let others: NodeJS.Immediate;
+    const count = (): void => {
+      turn += 1;
+      others = setImmediate(count);
+    };
+    count();
+    const answer = await askDaemon(folder, { command: 'list' }).finally(() => {
+      clearImmediate(others);
+    });
+    assert.equal((answer as { rows?: unknown[] } | null)?.rows?.length, 2000);
+    assert.ok(most <= 64, `${most} rows were made while nobody else had a turn`);
   });
 
   const requests: readonly [what: string, text: string, answer: string][] = [

@@ -41,6 +41,7 @@ describe('a running portknockd that is asked', function () {
       log: (event, fields) => void logged.push(`${event} ${JSON.stringify(fields)}`),
       config: () => config,
       reload: () => Promise.resolve({ ok: true }),
+      pid: process.pid,
     });
     await listener.start();
     return { ...parts, logged, stateDir, close: await operation.open() };
@@ -130,7 +131,7 @@ describe('a running portknockd that is asked', function () {
     [
       'portknock grants --state none',
       1,
-      'no portknockd answers at none/portknockd.sock (start it, or name its --config)',
+      'no portknockd answers at none/portknockd.sock (start it, or name its --config or --state)',
     ],
   ];
   for (const [line, code, message] of mistakes) {

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { chmod, mkdir, readFile, readdir, stat, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { Place, type Outcome } from './support.ts';
 
 const VERSION = (JSON.parse(await readFile('package.json', 'utf8')) as { version: string }).version;
@@ -105,10 +106,14 @@ describe('portknock', function () {
       assert.equal(code, 0);
       const files = ['portknockd.yaml', 'gateway.key', 'state/replay'];
       assert.equal(out, files.map((file) => `${place.path('fresh', file)}\n`).join(''));
-      assert.equal(
-        err,
-        `next: take a client's public key (~/.ssh/id_ed25519.pub will do) here as NAME.pub, and:\n  portknock add-client NAME --key NAME.pub --config ${place.path('fresh', 'portknockd.yaml')}\n`,
-      );
+      const config = place.path('fresh', 'portknockd.yaml');
+      assert.deepEqual(err.split('\n'), [
+        `clients will call this host ${hostname()} (if they do not, change gateway: in ${config})`,
+        "next: take a client's public key (~/.ssh/id_ed25519.pub will do) here as NAME.pub, and:",
+        `  portknock add-client NAME --key NAME.pub --config ${config}`,
+        '',
+      ]);
+      assert.match(await readFile(config, 'utf8'), new RegExp(`^gateway: "?${hostname()}"? `, 'mu'));
       for (const file of files) assert.equal((await stat(place.path('fresh', file))).mode & 0o777, 0o600);
     });
 

@@ -242,6 +242,15 @@ describe('portknockd', function () {
       assert.equal((await event(lines, 'grant')).client, 'field');
     });
 
+    it('also when it is found by its state, and says what should not stay so', async () => {
+      const { lines } = start('--log', 'json');
+      await event(lines, 'ready');
+      await writeFile(place.path('portknockd.yaml'), text.replace('digest: sha256', 'digest: md5'));
+      const { code, err } = await place.run('portknock reload --state state');
+      assert.equal(code, 0, err);
+      assert.match(err, /^portknockd\.yaml:\d+:\d+: [^\n]*digest md5 [^\n]*\nportknockd has taken it up\n$/u);
+    });
+
     it('unless it would need a restart: the daemon says so', async () => {
       const { lines } = start('--log', 'json');
       await event(lines, 'ready');

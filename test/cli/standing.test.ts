@@ -25,8 +25,7 @@ describe('Standing', () => {
     const { standing, source, clock } = await stood();
     source.frame(request(1));
     await clock.advance(0);
-    const { grants, omitted } = standing.open();
-    const [first] = grants;
+    const [first] = standing.open();
     assert.ok(first !== undefined);
     const { id, opened = '', open_until: until, ...grant } = first;
     assert.deepEqual(grant, {
@@ -34,9 +33,9 @@ describe('Standing', () => {
       ...{ scheme: 'spoken', connections: 1, state: 'open' },
     });
     assert.equal(Date.parse(until) - Date.parse(opened), 30_000);
-    assert.deepEqual([omitted, standing.ended()], [0, []]);
+    assert.deepEqual(standing.ended(), []);
     await clock.advance(30_000);
-    assert.deepEqual(standing.open().grants, []);
+    assert.deepEqual([...standing.open()], []);
     const [ended] = standing.ended();
     assert.deepEqual([ended?.id, ended?.state, ended?.opened], [id, 'expired', opened]);
     assert.equal(ended?.ended, until);
@@ -48,7 +47,7 @@ describe('Standing', () => {
       source.frame(request(counter, { src: `198.51.100.${counter}` }));
     }
     await clock.advance(0);
-    assert.equal(standing.open().grants.length, 120);
+    assert.equal([...standing.open()].length, 120);
     const last = listener.grants.at(-1)?.id;
     await clock.advance(30_000);
     assert.equal(standing.ended().length, 100);
@@ -78,17 +77,6 @@ describe('Standing', () => {
       { reason, scheme, count, from, client },
       { reason: 'stale', scheme: 'spoken', count: 300, from: '198.51.100.60', client: 'alice' },
     );
-  });
-
-  it('answers for so many grants at most, and says how many more there are', () => {
-    const counts = new KnockCounts();
-    const grants = Array.from({ length: 20_001 }, (_, i) =>
-      grantOf(i.toString(16).padStart(16, '0'), 1e12 + i),
-    );
-    const listener = Object.assign(rig().listener, {});
-    Object.defineProperty(listener, 'grants', { value: grants.toReversed() });
-    const { grants: shown, omitted } = new Standing({ listener, counts }).open();
-    assert.deepEqual([shown.length, omitted, shown[0]?.id], [20_000, 1, '0'.repeat(16)]);
   });
 });
 
@@ -128,9 +116,9 @@ describe('revoke by id', () => {
   });
 });
 
-function grantOf(id: string, openUntil = 1e12): Grant {
+function grantOf(id: string): Grant {
   return {
     ...{ id, client: 'alice', source: '198.51.100.7', service: 'ssh', protocol: 'tcp', port: 22 },
-    ...{ openUntil, connections: 1 },
+    ...{ openUntil: 1e12, connections: 1 },
   };
 }

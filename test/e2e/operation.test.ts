@@ -6,7 +6,7 @@ import { startAgent, type Agent } from '../support/agent.ts';
 import { configFor, Gateway, Site } from '../support/gateway.ts';
 import { createWorld, type World } from '../support/netns.ts';
 import { programArgs } from '../support/programs.ts';
-import { describeInNamespaces, FieldClient, pause } from './support.ts';
+import { describeInNamespaces, FieldClient } from './support.ts';
 
 interface Grant {
   readonly id: string;
@@ -76,8 +76,6 @@ describeInNamespaces('a gateway that is operated', function () {
   });
 
   it('has counted all of that, for people and for Prometheus', async () => {
-    // What is offered is as old as a tenth of a second.
-    await pause(150);
     const url = 'http://127.0.0.1:9469/metrics';
     const script = `process.stdout.write(await (await fetch('${url}')).text())`;
     const text = await world.gateway.must(process.execPath, ['--input-type=module', '-e', script]);

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { chmod, readdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { askDaemon } from '../../cli/control-client.ts';
 import { startAgent, type Agent } from '../support/agent.ts';
 import { Gateway, Site } from '../support/gateway.ts';
 import { createWorld, type World } from '../support/netns.ts';
@@ -119,6 +120,11 @@ for (const backend of ['nft', 'nftables'] as const) {
       const status = await readFile(`/proc/${verifier}/status`, 'latin1');
       assert.match(status, /^NoNewPrivs:\t1$/mu);
       assert.match(status, /^CapBnd:\t0{16}$/mu);
+    });
+
+    it('names the half that hears signals when it is asked how it is', async () => {
+      const status = await askDaemon(join(site.folder, 'state'), { command: 'status' });
+      assert.equal((status as { readonly pid?: unknown } | null)?.pid, gateway.pid);
     });
 
     it('keeps no file of root open there, and no socket of the firewall', async () => {
