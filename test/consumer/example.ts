@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Knocker, keySigner, parseProfile } from '../../lib/knocker.ts';
+import { blocksOf } from '../docs/blocks.ts';
 import { installed, runIn, type Ran } from './installed.ts';
 
 const NPM = { npm_config_prefer_offline: 'true', npm_config_audit: 'false', npm_config_fund: 'false' };
@@ -47,9 +48,9 @@ export class Example {
 
   /** The lines of the README's shell blocks. */
   get blocks(): readonly (readonly string[])[] {
-    return [...this.#readme.matchAll(/^```sh\n([^]*?)^```$/gmu)].map(([, text = '']) =>
-      text.trim().split('\n'),
-    );
+    return blocksOf('README.md', this.#readme)
+      .filter(({ language }) => language === 'sh')
+      .map(({ text }) => text.trim().split('\n'));
   }
 
   run(command: string): Promise<Ran> {

@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { programOf } from '../docs/blocks.ts';
 import { freePort } from '../support/ports.ts';
 import { Example, freeTcpPort, REFUSED, Relay, visit, type Program } from './example.ts';
 import { installed, type Ran } from './installed.ts';
@@ -230,8 +231,7 @@ describe('examples/custom-driver', function () {
   });
 
   it('shows a test file that runs', async () => {
-    const text = readFileSync('examples/custom-driver/README.md', 'utf8');
-    const [, program = ''] = /<!-- file: suite\.mjs -->\n+```js\n([^]*?)```/u.exec(text) ?? [];
+    const program = programOf('examples/custom-driver/README.md', 'suite.mjs');
     await writeFile(join(example.folder, 'suite.mjs'), program);
     const ran = await example.run('node --test suite.mjs');
     assert.equal(ran.code, 0, ran.stdout);
