@@ -14,7 +14,10 @@ export interface Watched {
 export interface Metrics {
   /** Called once by a listener that counts here. */
   watch(listener: Watched): void;
-  /** One captured frame: `decoded` (offered to the schemes), `not-ours` (another host's), or why it was not decoded. */
+  /**
+   * One captured frame: `decoded` (offered to the schemes), `not-ours` (another host's), or why it was not decoded. And
+   * `duplicate`, beside `decoded`, for one that turned out to be a knock's second copy.
+   */
   packet(outcome: string): void;
   /** One refused knock, by reject reason and scheme. */
   reject(reason: string, scheme: string): void;

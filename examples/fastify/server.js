@@ -1,4 +1,4 @@
-// An internal API, hidden as a whole by the plugin in hide.js.
+// An internal API, guarded as a whole by the plugin in hide.js.
 
 import Fastify from 'fastify';
 import { fileReplay, spa, udpSocket } from 'portknock';

@@ -80,13 +80,11 @@ export async function createSecret(path?: string): Promise<string> {
  *
  * @throws KnockError `ERR_EXISTS`, `ERR_WRITE`; nothing is left behind then
  */
-export async function createKeyPair({
-  path,
-  comment,
-}: {
+export async function createKeyPair(options: {
   readonly path: string;
   readonly comment: string;
 }): Promise<readonly string[]> {
+  const { path, comment } = options;
   const files = [path, `${path}.pub`] as const;
   await requireAbsent(files);
   const { privateText, publicLine } = generateSshKey(comment);

@@ -24,7 +24,8 @@ export class ConfigError extends KnockError {
 }
 
 /** `file:line:column: message`, on one line. */
-export function formatProblem({ file, line, column, message }: ConfigProblem): string {
+export function formatProblem(problem: ConfigProblem): string {
+  const { file, line, column, message } = problem;
   return `${printable(file, 4096)}:${line}:${column}: ${message}`;
 }
 

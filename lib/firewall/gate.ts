@@ -32,9 +32,9 @@ export interface GateOptions {
  */
 export function gate(
   servers: Server | Readonly<Record<string, Server>>,
-  { clock = systemClock }: GateOptions = {},
+  options: GateOptions = {},
 ): FirewallDriver {
-  return new GateDriver(servers, clock);
+  return new GateDriver(servers, options.clock ?? systemClock);
 }
 
 /** A server, what it serves while that is known, and what takes the guard from it while there is one. */

@@ -34,8 +34,9 @@ const OFF = /^n(o)?$/iu;
  */
 export function profileOfFwknoprc(
   text: string,
-  { stanza, user: name }: FwknopStanza,
+  options: FwknopStanza,
 ): { readonly profile: FwknopProfile; readonly notes: readonly string[] } {
+  const { stanza, user: name } = options;
   const values = valuesOf(text, stanza);
   const notes: string[] = [];
   const take = (variable: string): string | undefined => {

@@ -73,7 +73,8 @@ export class Knocker {
    * @throws RangeError for a service that the profile does not have
    * @throws KnockError `ERR_KNOCK_AHEAD`, `ERR_RESOLVE`, `ERR_SEND`, `ERR_STATE`, `ERR_AGENT`
    */
-  async knock(service?: string, { signal, close = false }: KnockOptions = {}): Promise<Knocked> {
+  async knock(service?: string, options: KnockOptions = {}): Promise<Knocked> {
+    const { signal, close = false } = options;
     if (close && !this.#sender.closes) {
       throw new RangeError(`close needs a profile of scheme spa, got ${this.#profile.scheme}`);
     }

@@ -107,7 +107,8 @@ export class KnockListener extends EventEmitter<ListenerEvents> {
    * @throws KnockError of the source, the replay store or the driver: the firewall is as it was before. The signal's
    *   reason: an abort while the firewall was being set up leaves the ports closed
    */
-  async start({ signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
+  async start(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    const { signal } = options;
     if (this.#state !== 'new') {
       const message = `listener cannot be started, it is ${this.#state} (make a new one)`;
       throw new KnockError('ERR_LISTENER_STATE', message);

@@ -29,7 +29,8 @@ export const FWKNOP_PORT = 62201;
  * });
  * ```
  */
-export function fwknop({ port = FWKNOP_PORT, services, clients }: FwknopOptions): Scheme {
+export function fwknop(options: FwknopOptions): Scheme {
+  const { port = FWKNOP_PORT, services, clients } = options;
   if (!Number.isInteger(port) || port < 1 || port > 65_535) {
     throw new RangeError(`port must be a whole number from 1 to 65535, got ${port}`);
   }

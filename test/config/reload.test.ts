@@ -1,6 +1,7 @@
 // What a running gateway takes up, and what it refuses without a change.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { assemble, type Assembly } from '../../lib/config/assemble.ts';
 import type { GatewayConfig } from '../../lib/config/schema.ts';
 import { isKnockError } from '../../lib/errors.ts';
@@ -205,6 +206,17 @@ describe('a reload', () => {
       await assembly.listener.stop();
     });
   }
+
+  it('is refused for nothing that docs/upgrading.md leaves out', () => {
+    const [, named = ''] = /what needs a restart it names[^:]*:\n([^]*?)\n\n/u.exec(
+      readFileSync('docs/upgrading.md', 'utf8'),
+    )!;
+    const keys = rows.flatMap(([, , lines]) => lines.map((each) => each.split(' ', 1)[0]!));
+    assert.deepEqual(
+      keys.filter((key) => !named.includes(`\`${key}\``)),
+      [],
+    );
+  });
 
   it('is refused for other ports of a socket', async () => {
     const text = TEXT.replace('interface: eth0', 'socket: 62201');

@@ -1,6 +1,7 @@
 // One of examples/ as a user has it: copied to an empty folder, its portknock the packed tarball, and its README's commands
 // run there as they stand, but for the ports, which are free ones.
 
+import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -10,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Knocker, keySigner, parseProfile } from '../../lib/knocker.ts';
+import { blocksOf } from '../docs/blocks.ts';
 import { installed, runIn, type Ran } from './installed.ts';
 
 const NPM = { npm_config_prefer_offline: 'true', npm_config_audit: 'false', npm_config_fund: 'false' };
@@ -46,13 +48,23 @@ export class Example {
 
   /** The lines of the README's shell blocks. */
   get blocks(): readonly (readonly string[])[] {
-    return [...this.#readme.matchAll(/^```sh\n([^]*?)^```$/gmu)].map(([, text = '']) =>
-      text.trim().split('\n'),
-    );
+    return blocksOf('README.md', this.#readme)
+      .filter(({ language }) => language === 'sh')
+      .map(({ text }) => text.trim().split('\n'));
   }
 
-  run(command: string, env = {}): Promise<Ran> {
-    return runIn(this.folder, 'sh', ['-c', command], { ...this.#env, ...env });
+  run(command: string): Promise<Ran> {
+    return runIn(this.folder, 'sh', ['-c', command], this.#env);
+  }
+
+  /** Types the first block, whose last command goes on. */
+  async startAsShown(): Promise<Program> {
+    const commands = this.blocks[0] ?? [];
+    for (const command of commands.slice(0, -1)) {
+      const { code, stderr } = await this.run(command);
+      assert.equal(code, 0, `${command}: ${stderr}`);
+    }
+    return this.start(commands.at(-1) ?? '');
   }
 
   /** Starts a command of the README that goes on. */
@@ -146,17 +158,21 @@ export class Program {
   }
 }
 
-/** What a client hears that connects and speaks, and how it ends. */
+/** What a client hears that connects and speaks, and how it ends. `connected`: the kernel has accepted it. */
 export async function visit(
   port: number,
   text = 'GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
+  connected = (): void => undefined,
 ): Promise<{ heard: string; code: string | undefined }> {
   const socket = connect(port, '127.0.0.1');
   let heard = '';
   let code: string | undefined;
   socket.on('data', (chunk: Buffer) => (heard += chunk.toString('latin1')));
   socket.on('error', (error: NodeJS.ErrnoException) => (code = error.code));
-  socket.once('connect', () => socket.write(text));
+  socket.once('connect', () => {
+    socket.write(text);
+    connected();
+  });
   await new Promise((resolve) => socket.once('close', resolve));
   return { heard, code };
 }

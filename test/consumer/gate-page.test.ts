@@ -2,17 +2,17 @@
 
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, symlink, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import forge from 'node-forge';
 import { generateSshKey } from '../../lib/crypto/ssh-key.ts';
 import { createReplayFile, keySigner, Knocker, parseProfile } from '../../lib/index.ts';
+import { programOf } from '../docs/blocks.ts';
 import { freePort } from '../support/ports.ts';
 import { freeTcpPort, Program, REFUSED, visit } from './example.ts';
 import { installed, runIn } from './installed.ts';
 
-const TEXT = readFileSync('docs/gate.md', 'utf8');
+const PAGE = 'docs/gate.md';
 
 describe('docs/gate.md', function () {
   this.timeout(180_000);
@@ -34,7 +34,7 @@ describe('docs/gate.md', function () {
     await writeFile(join(folder, 'alice.pub'), `${publicLine}\n`);
     await mkdir(join(folder, 'state'), { mode: 0o700 });
     await createReplayFile(join(folder, 'state/replay'));
-    const text = program('gate-admin.mjs')
+    const text = programOf(PAGE, 'gate-admin.mjs')
       .replaceAll('8081', String(admin))
       .replaceAll('62201', String(knock))
       .replace("gateway: 'gw.example',", `gateway: 'gw.example', port: ${knock},`);
@@ -60,7 +60,7 @@ describe('docs/gate.md', function () {
     const pem = selfSigned();
     await writeFile(join(folder, 'key.pem'), pem.key);
     await writeFile(join(folder, 'cert.pem'), pem.cert);
-    await writeFile(join(folder, 'gate-servers.mjs'), program('gate-servers.mjs'));
+    await writeFile(join(folder, 'gate-servers.mjs'), programOf(PAGE, 'gate-servers.mjs'));
     const user = `import { once } from 'node:events';
       import { connect } from 'node:net';
       import { servers, driver } from './gate-servers.mjs';
@@ -115,12 +115,6 @@ describe('docs/gate.md', function () {
     }
   });
 });
-
-function program(name: string): string {
-  const found = new RegExp(`<!-- file: ${name} -->\\n+\`\`\`js\\n([\\s\\S]*?)\`\`\``, 'u').exec(TEXT)?.[1];
-  assert.ok(found !== undefined, name);
-  return found;
-}
 
 function selfSigned(): { key: string; cert: string } {
   const encoding = { type: 'pkcs1', format: 'pem' } as const;

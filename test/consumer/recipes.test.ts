@@ -3,16 +3,16 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { symlink, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
 import { formatProfile, gate, KnockListener, memoryReplay, spa, udpSocket } from '../../lib/index.ts';
+import { programOf } from '../docs/blocks.ts';
 import { freePort } from '../support/ports.ts';
 import { installed, runText } from './installed.ts';
 
-const TEXT = readFileSync('docs/node.md', 'utf8');
+const PAGE = 'docs/node.md';
 
 describe('the recipes of docs/node.md', function () {
   this.timeout(180_000);
@@ -69,7 +69,7 @@ describe('the recipes of docs/node.md', function () {
 
   for (const [index, name] of ['with-http.mjs', 'with-undici.mjs'].entries()) {
     it(`gets through a knock ${name}`, async () => {
-      const ran = await runText(name, program(name), {});
+      const ran = await runText(name, programOf(PAGE, name), {});
       assert.deepEqual([ran.code, ran.stdout], [0, 'behind the gate\n'], ran.stderr);
       assert.ok(grants > index, 'it was the knock that opened');
     });
@@ -80,9 +80,3 @@ describe('the recipes of docs/node.md', function () {
     await assert.rejects(fetch(`http://127.0.0.1:${port}/`));
   });
 });
-
-function program(name: string): string {
-  const found = new RegExp(`<!-- file: ${name} -->\\n+\`\`\`js\\n([\\s\\S]*?)\`\`\``, 'u').exec(TEXT)?.[1];
-  assert.ok(found !== undefined, name);
-  return found;
-}

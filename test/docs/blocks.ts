@@ -66,6 +66,13 @@ export function blocksOf(page: string, text = readPage(page)): readonly Block[] 
   return found;
 }
 
+/** The program of a page that its reader puts into a file of this name. @throws when there is none */
+export function programOf(page: string, name: string): string {
+  const found = blocksOf(page).find(({ file }) => file === name);
+  if (found === undefined) throw new Error(`${page} has no ${name}`);
+  return found.text;
+}
+
 /** Where a block is, for a title or a message. */
 export function placeOf({ page, line }: Block): string {
   return `${page}:${line}`;

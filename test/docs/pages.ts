@@ -17,9 +17,9 @@ export interface Page {
   readonly elsewhere?: readonly (readonly [start: RegExp, by: string])[];
   /** What the page takes to be there already. */
   readonly prepare?: Prepare;
-  /** What its reader does between two commands, as its words say. */
   /** What is so when all is typed. */
   readonly afterwards?: Prepare;
+  /** What its reader does between two commands, as its words say. */
   readonly between?: readonly (readonly [before: RegExp, act: Prepare])[];
 }
 

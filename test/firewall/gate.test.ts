@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer as createHttpServer, get } from 'node:http';
-import { connect, createServer, type AddressInfo, type Server } from 'node:net';
+import { connect, createServer, Socket, type AddressInfo, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Duplex } from 'node:stream';
@@ -83,6 +83,26 @@ describe('gate', () => {
       assert.equal((await greeter.visit('127.0.0.2')).greeted, false);
       assert.equal((await greeter.visit(source)).greeted, true);
       assert.equal((await greeter.visit(source)).greeted, false);
+    });
+  }
+
+  for (const [source, remoteAddress] of [
+    ['fe80::1', 'fe80::1%eth0'],
+    ['192.0.2.7', '::FFFF:192.0.2.7'],
+    ['2001:db8::7', '2001:DB8:0::7'],
+  ] as const) {
+    it(`knows the source ${source} of a connection from ${remoteAddress}`, async () => {
+      const seen: Socket[] = [];
+      const server = createServer((socket) => seen.push(socket));
+      const driver = gate(server, { clock });
+      await driver.setup([SSH], CONTEXT);
+      const comes = (): boolean => server.emit('connection', from(remoteAddress));
+      comes();
+      assert.equal(seen.length, 0);
+      await driver.open(grantOf({ source }));
+      comes();
+      comes();
+      assert.equal(seen.length, 1);
     });
   }
 
@@ -371,4 +391,9 @@ describe('gate', () => {
 
 function isUnsupported(error: unknown): boolean {
   return isKnockError(error) && error.code === 'ERR_FIREWALL_UNSUPPORTED';
+}
+
+/** A connection of that source. */
+function from(remoteAddress: string): Socket {
+  return Object.defineProperty(new Socket(), 'remoteAddress', { value: remoteAddress });
 }
