@@ -1,9 +1,9 @@
 // `npm test`: every test, in processes of mocha that run two at a time. Tests that share what is dear to make (two machines
 // under attack, the installed package) share a process; of the others most wait for a kernel, which another lane can use.
 
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { mochaGlobalSetup } from './support/programs.ts';
@@ -26,7 +26,11 @@ const LANES: readonly Lane[] = [
   { name: 'package and pages', files: ['test/{consumer,docs}/**/*.test.ts'] },
   { name: 'units', files: ['test/**/*.test.ts'], except: ['test/{e2e,consumer,docs,slow}/**'] },
 ];
+/** Mocha without the process around it that kills it at a signal; it does nothing by any other name. */
+const MOCHA = 'node_modules/mocha/lib/cli/cli.js';
 const AT_A_TIME = 2;
+/** How long what a lane started may hold the lane's output after its end. */
+const LINGER_MS = 5000;
 const OTHERS_MAY_PASS = 0o001;
 
 interface Counts {
@@ -64,12 +68,58 @@ class Screen {
 
 const screen = new Screen();
 
+/** The first signal that was sent to end this, and what is passed on to whom. */
+let stopped = null as NodeJS.Signals | null;
+const running = new Set<ChildProcess>();
+
+/** What mocha made goes in its hooks: the tests that are running end first. Who cannot wait says so a second time. */
+function stop(signal: NodeJS.Signals): void {
+  const again = stopped !== null;
+  stopped ??= signal;
+  const now = again ? 'at once' : 'after the running tests and their hooks (once more: at once)';
+  console.error(`\nrun: ends by ${signal}, ${now}`);
+  for (const child of running) signalTo(child, again ? 'SIGKILL' : 'SIGINT');
+}
+
+/** To mocha alone, so that it can take the others away; but SIGKILL to all. */
+function signalTo({ pid }: ChildProcess, signal: NodeJS.Signals): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(signal === 'SIGKILL' ? -pid : pid, signal);
+  } catch {
+    // It has ended.
+  }
+}
+
+/** In a session of its own: Ctrl-C is passed on by `stop`, and reaches no daemon of a test before its hooks do. */
+async function ended(child: ChildProcess): Promise<number | NodeJS.Signals> {
+  running.add(child);
+  const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
+  running.delete(child);
+  return code ?? signal ?? 1;
+}
+
+/** Whether something holds the output of a lane that has ended: nobody else would end it. */
+async function isHeld(child: ChildProcess, closed: Promise<unknown>): Promise<boolean> {
+  let held = false;
+  const late = setTimeout(() => {
+    held = true;
+    signalTo(child, 'SIGKILL');
+    child.stdout?.destroy();
+    child.stderr?.destroy();
+  }, LINGER_MS);
+  await closed;
+  clearTimeout(late);
+  return held;
+}
+
 async function run(index: number, { name, files, except = [] }: Lane): Promise<Counts> {
   const began = performance.now();
   const counts = join(folder, `${index}.json`);
-  const mocha = ['node_modules/mocha/bin/mocha.js', '--reporter', 'test/support/reporter.cjs'];
+  const mocha = ['--import=tsx', realpathSync(MOCHA), '--reporter', 'test/support/reporter.cjs'];
   const args = [...mocha, ...except.flatMap((pattern) => ['--exclude', pattern]), ...files];
   const child = spawn(process.execPath, args, {
+    detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, PORTKNOCK_TEST_COUNTS: counts },
   });
@@ -77,15 +127,19 @@ async function run(index: number, { name, files, except = [] }: Lane): Promise<C
     stream.on('data', (text: Buffer) => {
       screen.write(index, text);
     });
-  const [code, signal] = (await once(child, 'close')) as [number | null, string | null];
+  const closed = once(child, 'close');
+  const how = await ended(child);
+  const held = await isHeld(child, closed);
   const seconds = Math.round((performance.now() - began) / 1000);
   screen.write(index, Buffer.from(`=== ${name}: ${seconds} s\n`));
   screen.end(index);
+  if (held) return broken(name, 'it left a process behind that holds its output');
   try {
     const found = JSON.parse(readFileSync(counts, 'utf8')) as Counts;
-    return code === 0 || found.failed > 0 ? found : broken(name, `exit status ${String(code ?? signal)}`);
+    if (found.passed + found.failed + found.skipped === 0) return broken(name, 'no test ran');
+    return how === 0 || found.failed > 0 ? found : broken(name, `exit status ${how}`);
   } catch {
-    return broken(name, String(code ?? signal));
+    return broken(name, `no counts, exit status ${how}`);
   }
 }
 
@@ -114,13 +168,14 @@ async function runShown(): Promise<number> {
   chmodSync(tree, (mode & 0o777) | 0o055);
   try {
     const args = ['--mount', 'sh', '-c', script, 'sh', tree, '/mnt', ...self];
-    const [code] = (await once(spawn('unshare', args, { stdio: 'inherit' }), 'exit')) as [number | null];
-    return code ?? 1;
+    const code = await ended(spawn('unshare', args, { stdio: 'inherit', detached: true }));
+    return typeof code === 'number' ? code : 1;
   } finally {
     chmodSync(tree, mode & 0o777);
   }
 }
 
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
 if (isHidden()) process.exit(await runShown());
 const folder = mkdtempSync(join(tmpdir(), 'portknock-test-'));
 await mochaGlobalSetup();
@@ -128,11 +183,12 @@ const waiting = [...LANES.entries()];
 const found: Counts[] = [];
 await Promise.all(
   Array.from({ length: AT_A_TIME }, async () => {
-    for (let next = waiting.shift(); next !== undefined; next = waiting.shift())
+    for (let next = waiting.shift(); next !== undefined && stopped === null; next = waiting.shift())
       found.push(await run(...next));
   }),
 );
 rmSync(folder, { recursive: true });
+if (stopped !== null) found.push({ ...broken('all', ''), failures: [`stopped by ${stopped}`] });
 
 const sum = (of: (counts: Counts) => number): number => found.reduce((all, one) => all + of(one), 0);
 const totals: Counts = {

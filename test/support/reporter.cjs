@@ -8,6 +8,8 @@ const { EVENT_RUN_END, EVENT_TEST_FAIL, EVENT_TEST_PENDING } = Mocha.Runner.cons
 module.exports = class CountingReporter extends Mocha.reporters.Spec {
   constructor(runner, options) {
     super(runner, options);
+    // From run.ts: no further test, but the hooks that take away what the last one made.
+    process.once('SIGINT', () => runner.abort());
     const skipped = [];
     const failed = [];
     runner.on(EVENT_TEST_FAIL, (test, error) => failed.push(`${test.fullTitle()}\n${error.stack ?? error}`));
