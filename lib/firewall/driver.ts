@@ -52,11 +52,16 @@ export function isSameService(one: Service | undefined, other: Service | undefin
   return (['name', 'protocol', 'port', 'connections'] as const).every((key) => one[key] === other[key]);
 }
 
+/** Whether a grant is for `service`, just as it is. */
+export function isGrantOf(grant: Grant, service: Service | undefined): boolean {
+  const { service: name, protocol, port, connections, to } = grant;
+  const asked = { name, protocol, port, connections, openForMs: 0, ...(to === undefined ? {} : { to }) };
+  return isSameService(asked, service);
+}
+
 /** Whether an opening for `grant` is good now where `service` is set up. */
 export function isLive(grant: Grant, service: Service | undefined, nowMs: number): boolean {
-  const { service: name, protocol, port, connections, openUntil, to } = grant;
-  const asked = { name, protocol, port, connections, openForMs: 0, ...(to === undefined ? {} : { to }) };
-  return openUntil > nowMs && isSameService(asked, service);
+  return grant.openUntil > nowMs && isGrantOf(grant, service);
 }
 
 /** Whether packets can be sent on to `value`: a port of a unicast address that needs no interface to be named. */

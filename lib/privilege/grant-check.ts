@@ -10,7 +10,7 @@ import {
   type Prefix,
 } from '../address.ts';
 import type { Clock } from '../clock.ts';
-import { isSameService, type Grant, type Service } from '../firewall/driver.ts';
+import { isGrantOf, type Grant, type Service } from '../firewall/driver.ts';
 import { familyOf } from '../firewall/forward.ts';
 import { Access } from '../policy/access.ts';
 import { LocalAddresses } from '../policy/local.ts';
@@ -93,9 +93,7 @@ export class GrantCheck {
 
 function faultOfService(grant: Grant, service: Service | undefined): GrantFault | null {
   if (service === undefined) return 'is for no configured service';
-  const { service: name, protocol, port, connections, to } = grant;
-  const asked = { name, protocol, port, connections, openForMs: 0, ...(to === undefined ? {} : { to }) };
-  return isSameService(asked, service) ? null : 'is not as its service is configured';
+  return isGrantOf(grant, service) ? null : 'is not as its service is configured';
 }
 
 /** Two that the knock may have come from: the first of a prefix may be the gateway's own. */
