@@ -2,6 +2,7 @@
 // a reason not to run: a gateway that cannot be asked or measured is still better than none, so that what fails is an error
 // in its log.
 
+import { resolve } from 'node:path';
 import {
   isKnockError,
   promMetrics,
@@ -90,7 +91,7 @@ function commandsOf(
       run: () => {
         const { services, clients, file } = config();
         return {
-          ...{ ok: true, version: version(), pid, config: file },
+          ...{ ok: true, version: version(), pid, config: resolve(file) },
           ...{
             since: new Date(startedMs).toISOString(),
             uptime_seconds: Math.round((Date.now() - startedMs) / 1000),

@@ -195,7 +195,10 @@ describe('the man pages', () => {
     );
     const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { version: string };
     for (const text of Object.values(await manPages('.')))
-      assert.match(text, new RegExp(`^\\.TH [\\w.]+ [158] "\\d{4}-\\d\\d-\\d\\d" "portknock ${version}" `, 'mu'));
+      assert.match(
+        text,
+        new RegExp(`^\\.TH [\\w.]+ [158] "\\d{4}-\\d\\d-\\d\\d" "portknock ${version}" `, 'mu'),
+      );
   });
 });
 

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { askDaemon } from '../../cli/control-client.ts';
 import { prepareOperation } from '../../cli/operation.ts';
 import type { Assembly } from '../../lib/config/assemble.ts';
@@ -30,7 +31,7 @@ describe('a running portknockd that is asked', function () {
   async function started(name: string, yaml = ''): Promise<Run> {
     const stateDir = place.path(name);
     await mkdir(stateDir);
-    const config: GatewayConfig = { ...(await parsed(`${VALID}${yaml}`)), stateDir };
+    const config: GatewayConfig = { ...(await parsed(`${VALID}${yaml}`)), stateDir, file: 'gw.yaml' };
     const counts = new KnockCounts();
     const parts = rig({ metrics: counts });
     const { listener, driver, source, replay } = parts;
@@ -72,6 +73,8 @@ describe('a running portknockd that is asked', function () {
       [process.pid, 'mock', ['ssh'], 1, 1, 1],
     );
     assert.deepEqual([status.knocks_accepted, status.knocks_refused, status.replay_durable], [1, 2, false]);
+    // Whoever asks is in another folder.
+    assert.equal(status.config, resolve('gw.yaml'));
     assert.match(String(status.metrics), /^http:\/\/127\.0\.0\.1:\d+\/metrics$/u);
     const words = await place.run('portknock status --state state');
     assert.equal(words.code, 0);
