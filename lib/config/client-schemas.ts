@@ -139,9 +139,7 @@ export const clientSchemas = {
 } as const;
 
 type Limits = Pick<SequenceEntry, 'from' | 'expires'>;
-export type SpaEntry = v.InferOutput<typeof spaSchema>;
 export type OneTimeEntry = v.InferOutput<typeof oneTimeSchema>;
-export type SequenceListEntry = v.InferOutput<typeof sequenceListSchema>;
 export type SequenceEntry = v.InferOutput<typeof sequenceSchema>;
 export type FwknopEntry = v.InferOutput<typeof fwknopSchema>;
 

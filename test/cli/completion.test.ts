@@ -57,7 +57,8 @@ for (const [shellName, print] of [
       for (const folder of ['home', 'kept']) await mkdir(place.path(folder));
       for (const file of ['alice.knock', 'my file.knock']) await writeFile(place.path(file), '');
       const [node, args] = place.command('portknock', ['completion', shellName]);
-      evaluated = `eval "$(${[node, ...args].join(' ')})"`;
+      const words = [node, ...args].map((word) => `'${word}'`);
+      evaluated = `eval "$(${words.join(' ')})"`;
       shell = await Shell.start(shellName, place, { then: evaluated });
     });
 

@@ -10,10 +10,10 @@ import { oneTimeKnocks } from '../../lib/scheme/one-time-key.ts';
 import type { RejectReason, Scheme } from '../../lib/scheme/scheme.ts';
 import { sequence } from '../../lib/scheme/sequence.ts';
 import { frame } from './frames.ts';
-import { HMAC_KEY, KEY, knockOf, PHONE, withWrongDigest } from './fwknop-knocks.ts';
+import { knockOf, PHONE, withWrongDigest } from './fwknop-knocks.ts';
 import { NOW } from './packets.ts';
 import type { SavedPacket } from './savefile.ts';
-import { CLIENTS, flipped, gatewayOf, insider, knock, PSK, type KnockOptions } from './spa-knocks.ts';
+import { CLIENTS, flipped, gatewayOf, insider, knock, type KnockOptions } from './spa-knocks.ts';
 
 export const START_MS = NOW + 600_000;
 export const SERVICES = { ssh: { port: 22 }, admin: { port: 8443, openForMs: 120_000 } };
@@ -24,12 +24,6 @@ const EXPIRED = Buffer.alloc(32, 'EXPIRED-KEY');
 const FWKNOP_PORT = 62_202;
 const PROOF = 96;
 const RESERVED = 28;
-
-/** Every secret that there is, as it must not be printed. */
-export const SECRETS: readonly Buffer[] = [
-  ...[FIELD.secret, EXACT, EXPIRED, PSK],
-  ...[KEY, HMAC_KEY].map((key) => Buffer.from(key)),
-];
 
 export const ACCESS_RULES: readonly ClientAccess[] = [
   { name: 'suite1', services: ['ssh'] },
