@@ -166,8 +166,10 @@ async function runShown(): Promise<number> {
   const script = 'mount --bind "$1" "$2" && cd "$2" && shift 2 && exec "$@"';
   const self = [process.execPath, ...process.execArgv, 'test/run.ts'];
   chmodSync(tree, (mode & 0o777) | 0o055);
+  // Its packages may be a link to what this would cover.
+  const place = realpathSync('node_modules').startsWith('/mnt/') ? '/media' : '/mnt';
   try {
-    const args = ['--mount', 'sh', '-c', script, 'sh', tree, '/mnt', ...self];
+    const args = ['--mount', 'sh', '-c', script, 'sh', tree, place, ...self];
     const code = await ended(spawn('unshare', args, { stdio: 'inherit', detached: true }));
     return typeof code === 'number' ? code : 1;
   } finally {
