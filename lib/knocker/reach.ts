@@ -1,6 +1,8 @@
 // Getting through an opening that admits one connection: a loop of knocks and connection attempts.
 // An attempt is never given up because the next one starts: on a slow link its answer may still be under way, and it
 // may be the very one that the gateway admits. The first that is connected ends the others; if it stays so, it wins.
+// Two can be connected before this process hears of the first. The gateway admits one of them, and to the other it is
+// silent: whoever hears a word wins. If nobody does, both go, and from then on attempts are an answer's time apart.
 
 import { connect, type Socket } from 'node:net';
 import type { Clock } from '../clock.ts';
@@ -108,25 +110,25 @@ async function attemptFor(
   ms: number,
   { task, attempts, stop }: { task: ReachTask; attempts: Attempts; stop: AbortSignal },
 ): Promise<void> {
-  let pauseMs = FIRST_PAUSE_MS;
+  let pauseMs = attempts.leastPauseMs;
   for (let elapsedMs = 0; elapsedMs < ms;) {
     attempts.start();
     const restMs = Math.min(pauseMs, ms - elapsedMs);
     await wait(task.clock, restMs, stop);
     elapsedMs += restMs;
-    pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
+    pauseMs = Math.max(attempts.leastPauseMs, Math.min(2 * pauseMs, LONGEST_PAUSE_MS));
   }
 }
 
 /** The attempts under way. */
 class Attempts {
   winner: Socket | null = null;
+  /** Between attempts, at least. */
+  leastPauseMs = FIRST_PAUSE_MS;
   readonly #task: ReachTask;
   readonly #won: () => void;
   /** Each with what undoes our timers and listeners on it. */
   readonly #open = new Map<Socket, () => void>();
-  /** Connected, and watched for a moment. */
-  #candidate: Socket | null = null;
 
   constructor(task: ReachTask, won: () => void) {
     this.#task = task;
@@ -135,11 +137,11 @@ class Attempts {
 
   /** Whether one is connected, and may be the winner in a moment. */
   get isJudging(): boolean {
-    return this.#candidate !== null;
+    return [...this.#open.keys()].some(isConnected);
   }
 
   start(): void {
-    if (this.#candidate !== null) return;
+    if (this.isJudging) return;
     const { address: host, port, clock } = this.#task;
     const socket = connect({ host, port });
     const beganMs = performance.now();
@@ -149,12 +151,13 @@ class Attempts {
     let cancelTimer = clock.after(ATTEMPT_MS, drop);
     const ignore = (): void => undefined; // 'close' follows every 'error'
     const settle = (): void => {
-      this.#candidate = socket;
       // The rest would compete with it for the opening: unanswered, their handshakes never complete.
       this.abandon();
       cancelTimer();
-      cancelTimer = clock.after(settleMs(performance.now() - beganMs), () => {
-        this.#win(socket);
+      const waitMs = settleMs(performance.now() - beganMs);
+      cancelTimer = clock.after(waitMs, () => {
+        if (this.#open.size === 1) this.#win(socket);
+        else this.#apart(waitMs);
       });
       // A refusal after the handshake is a reset or a hang-up without a byte.
       socket.on('readable', judge);
@@ -173,13 +176,18 @@ class Attempts {
 
   /** Gives up every attempt that is not connected. */
   abandon(): void {
-    for (const socket of [...this.#open.keys()]) if (socket !== this.#candidate) this.#drop(socket);
+    for (const socket of [...this.#open.keys()]) if (!isConnected(socket)) this.#drop(socket);
   }
 
   /** Gives up everything but the winner. */
   end(): void {
-    this.#candidate = this.winner;
-    this.abandon();
+    for (const socket of [...this.#open.keys()]) this.#drop(socket);
+  }
+
+  /** Several are connected and none has heard a word: nobody here can say which of them the gateway has let in. */
+  #apart(pauseMs: number): void {
+    this.leastPauseMs = pauseMs;
+    this.end();
   }
 
   #win(socket: Socket): void {
@@ -189,15 +197,27 @@ class Attempts {
   }
 
   #drop(socket: Socket): void {
-    if (socket === this.#candidate) this.#candidate = null;
     this.#release(socket);
-    socket.destroy();
+    // An orderly end would be repeated until it completes the handshake, in a later opening.
+    if (isConnected(socket)) socket.resetAndDestroy();
+    else socket.destroy();
   }
 
   #release(socket: Socket): void {
     this.#open.get(socket)?.();
     this.#open.delete(socket);
   }
+}
+
+/**
+ * Whether the kernel has connected it. 'connect' comes a turn of the event loop later, and closing it in between would
+ * leave the gateway with a connection that nobody knows of. Node has no public question for that.
+ */
+function isConnected(socket: Socket): boolean {
+  const { _handle: handle } = socket as Socket & {
+    readonly _handle?: { getpeername?(result: object): number } | null;
+  };
+  return !socket.destroyed && (!socket.connecting || handle?.getpeername?.({}) === 0);
 }
 
 /** Long enough for a refusal after the handshake to come back: a round trip and a little more. */

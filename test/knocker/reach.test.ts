@@ -8,11 +8,13 @@ import { isKnockError } from '../../lib/errors.ts';
 import { Knocker } from '../../lib/knocker/knocker.ts';
 import type { OneTimeProfile } from '../../lib/knocker/profile.ts';
 import { hangUp, reach } from '../../lib/knocker/reach.ts';
-import { virtualClock } from '../../lib/testing/clock.ts';
+import { virtualClock, type VirtualClock } from '../../lib/testing/clock.ts';
 import { freePorts } from '../support/ports.ts';
 import { HOST, listenUdp, PROFILE, Service, standingClock, turns, type Ear } from './support.ts';
 
 const KNOCKS = 2;
+const BUSY_ATTEMPTS = 3;
+const LONGEST_BUSY_PAUSE_MS = 10;
 const NOW = 1_700_000_000_000;
 
 describe('connect', () => {
@@ -150,6 +152,40 @@ describe('reach', () => {
   });
 });
 
+describe('reach, where several attempts are connected before this process hears of the first', () => {
+  it('hands over the one that the service speaks to, and resets the rest', async () => {
+    const { clock, welcome, ended, reached, end } = await busyReach();
+    await clock.advance(0);
+    welcome[1]?.write('hello');
+    await until(() => ended.length === BUSY_ATTEMPTS - 1, clock);
+    const socket = await reached;
+    assert.equal(String(socket?.read()), 'hello');
+    assert.equal(socket?.localPort, welcome[1]?.remotePort);
+    assert.deepEqual(ended, [
+      [0, 'ECONNRESET'],
+      [2, 'ECONNRESET'],
+    ]);
+    await end(socket);
+  });
+
+  it('takes none of them where nobody speaks, and knocks again for attempts that are further apart', async () => {
+    const { clock, welcome, ended, reached, knocked, close, open, end } = await busyReach();
+    await clock.advance(0);
+    close();
+    await until(() => ended.length === BUSY_ATTEMPTS, clock);
+    assert.deepEqual(new Set(ended.map(([, code]) => code)), new Set(['ECONNRESET']));
+    await until(() => knocked() === 2, clock);
+    clock.beBusy();
+    open();
+    await until(() => welcome.length > BUSY_ATTEMPTS, clock);
+    await clock.advance(500);
+    const socket = await reached;
+    assert.equal(socket?.localPort, welcome[BUSY_ATTEMPTS]?.remotePort);
+    assert.deepEqual([welcome.length, ended.length], [BUSY_ATTEMPTS + 1, BUSY_ATTEMPTS]);
+    await end(socket);
+  });
+});
+
 describe('hangUp', () => {
   for (const [what, serve] of [
     ['says something', (socket: Socket) => socket.write('hello')],
@@ -269,6 +305,66 @@ async function behindKnocks(
     await service.end();
     await ear.close();
   }
+}
+
+interface BusyReach {
+  readonly clock: VirtualClock & { beBusy(): void };
+  /** What the service accepted, in order. */
+  readonly welcome: readonly Socket[];
+  /** Which of these has ended, and how. */
+  readonly ended: readonly (readonly [index: number, code: string | undefined])[];
+  readonly reached: Promise<Socket | null>;
+  knocked(): number;
+  open(): void;
+  close(): void;
+  end(socket: Socket | null): Promise<void>;
+}
+
+/** As in a process that is busy elsewhere while the first pauses go by: all these attempts are answered at once. */
+async function busyReach(): Promise<BusyReach> {
+  const welcome: Socket[] = [];
+  const ended: (readonly [number, string | undefined])[] = [];
+  const server = createServer((socket) => {
+    const index = welcome.push(socket) - 1;
+    socket.on('error', ({ code }: NodeJS.ErrnoException) => ended.push([index, code])).resume();
+    socket.on('end', () => ended.push([index, undefined]));
+  }).listen(0, HOST);
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const time = virtualClock();
+  let pauses = BUSY_ATTEMPTS - 1;
+  const clock = {
+    ...time,
+    after(ms: number, run: () => void) {
+      if (ms > LONGEST_BUSY_PAUSE_MS || pauses === 0) return time.after(ms, run);
+      pauses -= 1;
+      queueMicrotask(run);
+      return () => undefined;
+    },
+    beBusy() {
+      pauses = BUSY_ATTEMPTS - 1;
+    },
+  };
+  let knocks = 0;
+  const reached = reach({
+    ...{ address: HOST, port, timeoutMs: 8000, clock, signal: undefined, keepAttempts: true },
+    knock: () => Promise.resolve((knocks += 1) * 0),
+    refuseAhead: never,
+  });
+  return {
+    ...{ clock, welcome, ended, reached },
+    knocked: () => knocks,
+    open: () => server.listen(port, HOST),
+    close: () => server.close(),
+    async end(socket) {
+      for (const each of [...welcome, socket]) each?.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+async function until(isSo: () => boolean, clock: VirtualClock): Promise<void> {
+  while (!isSo()) await clock.advance(5);
 }
 
 /** Few ports, so that every one of them can be heard. */
