@@ -155,7 +155,7 @@ describe('reach', () => {
 describe('reach, where several attempts are connected before this process hears of the first', () => {
   it('hands over the one that the service speaks to, and resets the rest', async () => {
     const { clock, welcome, ended, reached, end } = await busyReach();
-    await clock.advance(0);
+    await until(() => welcome.length === BUSY_ATTEMPTS, clock, 0);
     welcome[1]?.write('hello');
     await until(() => ended.length === BUSY_ATTEMPTS - 1, clock);
     const socket = await reached;
@@ -170,7 +170,7 @@ describe('reach, where several attempts are connected before this process hears 
 
   it('takes none of them where nobody speaks, and knocks again for attempts that are further apart', async () => {
     const { clock, welcome, ended, reached, knocked, close, open, end } = await busyReach();
-    await clock.advance(0);
+    await until(() => welcome.length === BUSY_ATTEMPTS, clock, 0);
     close();
     await until(() => ended.length === BUSY_ATTEMPTS, clock);
     assert.deepEqual(new Set(ended.map(([, code]) => code)), new Set(['ECONNRESET']));
@@ -363,8 +363,8 @@ async function busyReach(): Promise<BusyReach> {
   };
 }
 
-async function until(isSo: () => boolean, clock: VirtualClock): Promise<void> {
-  while (!isSo()) await clock.advance(5);
+async function until(isSo: () => boolean, clock: VirtualClock, stepMs = 5): Promise<void> {
+  while (!isSo()) await clock.advance(stepMs);
 }
 
 /** Few ports, so that every one of them can be heard. */
