@@ -163,8 +163,13 @@ class Attempts {
       socket.on('readable', judge);
     };
     const judge = (): void => {
-      if (socket.readableLength > 0) this.#win(socket);
-      else drop();
+      if (socket.readableLength === 0) drop();
+      else if (this.#open.size === 1) this.#win(socket);
+      else {
+        // What the others have sent may be under way, and would use up a next opening: the moment has to pass.
+        socket.off('readable', judge);
+        for (const other of [...this.#open.keys()]) if (other !== socket) this.#drop(other);
+      }
     };
     socket.on('error', ignore).on('close', drop).once('connect', settle);
     this.#open.set(socket, () => {
