@@ -12,7 +12,7 @@ import { systemClock, type Clock } from '../../lib/clock.ts';
 import { decode } from '../../lib/packet/decode.ts';
 import { PacketView } from '../../lib/packet/view.ts';
 import type { CaptureNeed } from '../../lib/scheme/scheme.ts';
-import { DATAGRAM, hintOf, HINTED_PORT, PLAIN_PORT, type Watched } from './numbered.ts';
+import { DATAGRAM, hintOf, HINTED_PORT, PLAIN_PORT, portOf, skewOf, type Watched } from './numbered.ts';
 
 /** The hourly epochs pass in `epochMs`, and so the checks that the capture makes each minute come sooner. */
 function hastyClock(epochMs: number): Clock {
@@ -82,12 +82,12 @@ async function send(host: string, epochMs: number, count: number, perSecond: num
       const bytes = Buffer.alloc(DATAGRAM.bytes, number);
       const word = Math.imul(number + 1, 0x9e3779b1);
       // Of a sender whose clock is a little behind or ahead, and of the second of two keys.
-      const epoch = Math.floor((Date.now() + ((number % 3) - 1) * (epochMs / 30)) / epochMs);
+      const epoch = Math.floor((Date.now() + skewOf(number) * (epochMs / 30)) / epochMs);
       const hint = number % 2 === 0 ? hintOf(epoch) : ~hintOf(epoch);
       bytes.writeInt32BE(word, 0);
       bytes.writeInt32BE(word ^ hint, 4);
       bytes.writeUInt32BE(number, DATAGRAM.number);
-      socket.send(bytes, number % 10 === 9 ? PLAIN_PORT : HINTED_PORT, host);
+      socket.send(bytes, portOf(number), host);
     }
     await pause(2);
   }

@@ -18,6 +18,21 @@ export function hintOf(epoch: number): number {
   return Math.imul(epoch, 0x85ebca6b) ^ 0x27d4eb2f;
 }
 
+/** Where a number is sent to: every tenth needs no hint. */
+export function portOf(number: number): number {
+  return number % 10 === 9 ? PLAIN_PORT : HINTED_PORT;
+}
+
+/** How far the clock of its sender is from ours, in thirtieths of an epoch. */
+export function skewOf(number: number): -1 | 0 | 1 {
+  return ((number % 3) - 1) as -1 | 0 | 1;
+}
+
+/** Whether its hint may be one that an older filter does not know yet. */
+export function isAhead(number: number): boolean {
+  return portOf(number) === HINTED_PORT && skewOf(number) === 1;
+}
+
 /** What a watcher saw. */
 export interface Watched {
   readonly frames: number;
