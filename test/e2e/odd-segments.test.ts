@@ -64,7 +64,8 @@ async function answersTo(
   const args = ['-ni', world.device, '-x', '-l', '-B', '8192', '-Q', 'out', 'tcp or (ip6 and ip6[6] = 6)'];
   const dump = world.gateway.spawn('tcpdump', args, { stdio: ['ignore', 'pipe', 'pipe'] });
   const done = finished(dump);
-  await pause(700);
+  await new Promise((resolve) => dump.stderr?.once('data', resolve));
+  await pause(300);
   await run();
   await pause(500);
   dump.kill('SIGTERM');

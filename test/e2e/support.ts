@@ -75,3 +75,20 @@ export class FieldClient {
 export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
+
+/** For what takes a second or two on a quiet machine. */
+const PATIENCE_MS = 20_000;
+
+/** Waits until `what` gives something; fails when it does not for too long. */
+export async function until<T>(
+  title: string,
+  what: () => T | Promise<T>,
+  timeoutMs = PATIENCE_MS,
+): Promise<NonNullable<T>> {
+  for (const deadline = Date.now() + timeoutMs; ;) {
+    const found = await what();
+    if (found !== null && found !== undefined && found !== false) return found;
+    if (Date.now() > deadline) throw new Error(`waited in vain until ${title}`);
+    await pause(50);
+  }
+}

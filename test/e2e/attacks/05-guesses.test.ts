@@ -7,7 +7,7 @@ import { randomFillSync } from 'node:crypto';
 import { TAG, TAG_BYTES } from '../../../lib/scheme/spa-format.ts';
 import type { Datagram } from '../../support/agent.ts';
 import { finished } from '../../support/netns.ts';
-import { pause } from '../support.ts';
+import { pause, until } from '../support.ts';
 import { attack, onBoth } from './attack.ts';
 import { type Field } from './field.ts';
 
@@ -55,7 +55,8 @@ attack('5. guessed tags', () => {
       const listening = field.world.gateway.spawn('nc', [`-${family}ulkp`, String(KNOCK_PORT)], {
         stdio: 'ignore',
       });
-      await pause(150);
+      const sockets = ['-lunH', `sport = :${KNOCK_PORT}`];
+      await until('it listens', async () => (await field.world.gateway.must('ss', sockets)) !== '');
       const [heard, unheard] = await answers(field, family);
       listening.kill('SIGKILL');
       assert.notEqual(heard, unheard, 'a port that somebody listens on is told from the others');

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { startAgent, type Agent } from '../../support/agent.ts';
+import { until } from '../support.ts';
 import { attack, onBoth, onKnockd } from './attack.ts';
 import { type Field } from './field.ts';
 
@@ -24,9 +25,7 @@ attack('13. a neighbour behind the same address', () => {
         assert.equal(await field.connect({ family }), 'refused', 'the client');
         assert.equal((await neighbour.connect(target)).outcome, 'refused', 'the neighbour again');
         const closes = (): unknown => field.gateway.of('close').find((close) => close.id === id)?.reason;
-        for (const deadline = Date.now() + 3000; closes() === undefined && Date.now() < deadline;)
-          await field.gateway.wait('close', { count: field.gateway.of('close').length + 1, timeoutMs: 1000 });
-        assert.equal(closes(), 'used');
+        assert.equal(await until('it is closed', closes), 'used');
         await field.granted(() => field.spa('alice', { family }).knock());
         await field.used({ family });
       }),

@@ -1,7 +1,7 @@
 // Attack 20: the edges of time and of the counter.
 
 import assert from 'node:assert/strict';
-import { pause } from '../support.ts';
+import { pause, until } from '../support.ts';
 import { attack, onBoth } from './attack.ts';
 import { STEP_SECONDS } from './clients.ts';
 import { type Field } from './field.ts';
@@ -39,9 +39,7 @@ attack('20. knocks at the edges of time', () => {
                 .of('reject')
                 .slice(before)
                 .find(({ reason }) => reason === expected);
-            for (const until = Date.now() + 3000; told() === undefined && Date.now() < until;)
-              await pause(20);
-            assert.ok(told(), `${offset} ms`);
+            await until(`the gateway has told of ${offset} ms`, told);
             assert.equal(await field.connect({ family }), 'refused');
           }
         }

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { pause } from '../support.ts';
+import { pause, until } from '../support.ts';
 import { attack, onBoth } from './attack.ts';
 import { DOOR } from './clients.ts';
 import { type Field } from './field.ts';
@@ -50,8 +50,7 @@ async function hanging(field: Field): Promise<void> {
   const { id } = await field.granted(() => field.spa('alice').knock());
   await field.used();
   // Or the question whether it was used would be what hangs.
-  const isReported = (): boolean => field.gateway.of('close').some((close) => close.id === id);
-  for (const until = Date.now() + 3000; !isReported() && Date.now() < until;) await pause(20);
+  await until('its use is reported', () => field.gateway.of('close').some((close) => close.id === id));
   const { pid } = field.gateway;
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' ').filter(Boolean);
   const nft = children

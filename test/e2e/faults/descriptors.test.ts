@@ -6,8 +6,8 @@ import { readdirSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describeAttack, stateOf, type Field } from '../attacks/field.ts';
-import { pause } from '../support.ts';
-import { CAPTURE, childOf, closed, FAMILIES, listen, resumes, until } from './resuming.ts';
+import { pause, until } from '../support.ts';
+import { CAPTURE, childOf, closed, FAMILIES, listen, resumes } from './resuming.ts';
 
 describeAttack('a gateway that is out of file descriptors', (get, driver) => {
   const limit = async ({ world, gateway }: Field, most: string): Promise<void> => {

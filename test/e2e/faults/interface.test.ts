@@ -3,8 +3,8 @@
 
 import assert from 'node:assert/strict';
 import { describeAttack, type Field } from '../attacks/field.ts';
-import { pause } from '../support.ts';
-import { closed, FAMILIES, listen, resumes, until } from './resuming.ts';
+import { pause, until } from '../support.ts';
+import { closed, FAMILIES, listen, resumes } from './resuming.ts';
 
 const MOVED = { 4: '10.77.0.88', 6: 'fd77::88' };
 const LENGTH = { 4: 24, 6: 64 };

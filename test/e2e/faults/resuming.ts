@@ -5,26 +5,10 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import type { Datagram } from '../../support/agent.ts';
 import type { Gateway } from '../../support/gateway.ts';
-import { pause } from '../support.ts';
+import { pause, until } from '../support.ts';
 import type { Field } from '../attacks/field.ts';
 
 export const FAMILIES = [4, 6] as const;
-/** For what takes a second or two on a quiet machine. */
-export const PATIENCE_MS = 20_000;
-
-/** Waits until `what` gives something; fails when it does not for too long. */
-export async function until<T>(
-  title: string,
-  what: () => T | Promise<T>,
-  timeoutMs = PATIENCE_MS,
-): Promise<NonNullable<T>> {
-  for (const deadline = Date.now() + timeoutMs; ;) {
-    const found = await what();
-    if (found !== null && found !== undefined && found !== false) return found;
-    if (Date.now() > deadline) throw new Error(`waited in vain until ${title}`);
-    await pause(50);
-  }
-}
 
 /** A process that the gateway has started, by a word of its command line. */
 export function childOf({ pid }: Gateway, word: RegExp): number | undefined {

@@ -3,8 +3,8 @@
 
 import assert from 'node:assert/strict';
 import { describeAttack } from '../attacks/field.ts';
-import { pause } from '../support.ts';
-import { CAPTURE, childOf, closed, FAMILIES, listen, refusesAll, resumes, until } from './resuming.ts';
+import { pause, until } from '../support.ts';
+import { CAPTURE, childOf, closed, FAMILIES, listen, refusesAll, resumes } from './resuming.ts';
 
 const OPEN_MS = 2000;
 const SUSPENDED_MS = process.env.PORTKNOCK_SLOW === '1' ? 40_000 : 4000;
