@@ -2,7 +2,15 @@
 
 import assert from 'node:assert/strict';
 import type { FirewallDriver, Opening } from '../firewall/driver.ts';
-import { assertKnockError, assertOpen, GRACE_MS, MANY, type DriverCase } from './driver-bench.ts';
+import {
+  assertKnockError,
+  assertOpen,
+  assertSame,
+  GRACE_MS,
+  MANY,
+  MOST_TRIES,
+  type DriverCase,
+} from './driver-bench.ts';
 import type { DriverSuiteOptions } from './driver-suite.ts';
 
 export function contractCases<D extends FirewallDriver>(): DriverCase<D>[] {
@@ -188,6 +196,7 @@ export function expiryCases<D extends FirewallDriver>({
   return [
     {
       title: 'ends an unused opening by itself, in time',
+      isTimed: true,
       body: async ({ driver, first, here, there, setup, grant }) => {
         await setup();
         await driver.open(grant(first, here));
@@ -199,14 +208,21 @@ export function expiryCases<D extends FirewallDriver>({
     },
     {
       title: 'counts the time of a replaced grant from the second one',
-      body: async ({ driver, first, here, setup, grant }) => {
+      isTimed: true,
+      body: async ({ driver, first, here, setup, grant, isOver }) => {
         await setup();
-        await driver.open(grant(first, here));
-        await elapse(driver, first.openForMs / 2);
-        await driver.open(grant(first, here));
-        await elapse(driver, (first.openForMs * 3) / 4);
-        await assertOpen(driver, [{ service: first.name, source: here }]);
-        await elapse(driver, first.openForMs / 4 + GRACE_MS);
+        for (let tries = 1; ; tries += 1) {
+          await driver.open(grant(first, here));
+          await elapse(driver, (first.openForMs * 3) / 4);
+          const second = grant(first, here);
+          await driver.open(second);
+          await elapse(driver, first.openForMs / 2);
+          const openings = await driver.list();
+          if (isOver([second]) && tries < MOST_TRIES) continue;
+          assertSame(openings, [{ service: first.name, source: here }]);
+          break;
+        }
+        await elapse(driver, first.openForMs / 2 + GRACE_MS);
         assert.deepEqual(await driver.list(), []);
       },
     },

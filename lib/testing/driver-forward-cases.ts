@@ -7,7 +7,7 @@ import { assertKnockError, assertOpen, type DriverCase } from './driver-bench.ts
 import type { DriverSuiteOptions } from './driver-suite.ts';
 
 const UNSUPPORTED = /^ERR_FIREWALL_UNSUPPORTED$/u;
-const NAS: Service & { readonly to: Target } = {
+export const NAS: Service & { readonly to: Target } = {
   ...{ name: 'nas', protocol: 'tcp', port: 2222, openForMs: 3000, connections: 1 },
   to: { host: '198.51.100.5', port: 22 },
 };

@@ -179,6 +179,7 @@ function expiryCases<D extends FirewallDriver>({ elapse, admits }: DriverSuiteOp
   return [
     {
       title: 'ends an unused opening to a prefix by itself, in time',
+      isTimed: true,
       body: async (bench) => {
         const { driver, first, here, setup, grant } = bench;
         await setup();

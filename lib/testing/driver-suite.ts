@@ -7,7 +7,7 @@ import type { ConformanceCase } from './case.ts';
 import { againCases } from './driver-again-cases.ts';
 import type { DriverCase } from './driver-bench.ts';
 import { connectionCases, contractCases, expiryCases } from './driver-cases.ts';
-import { forwardCases } from './driver-forward-cases.ts';
+import { forwardCases, NAS } from './driver-forward-cases.ts';
 import { noPrefixCases, prefixCases } from './driver-prefix-cases.ts';
 
 /** {@link driverConformance}'s options; `D` is the driver's own type. */
@@ -22,7 +22,10 @@ export interface DriverSuiteOptions<D extends FirewallDriver> {
   readonly elapse?: (driver: D, ms: number) => Promise<void>;
   /** The wall clock, for `openUntil`; the host's unless given. */
   readonly now?: () => number;
-  /** What to protect, at least two services; by default TCP ports 22 and 8443 and UDP port 5353. */
+  /**
+   * What to protect, at least two services; by default TCP ports 22 and 8443 and UDP port 5353. Where a case does not wait
+   * for their end, they are open for a minute at least.
+   */
   readonly services?: readonly Service[];
   /** Two sources, by default one of IPv4 and one of IPv6. */
   readonly sources?: readonly [string, string];
@@ -41,6 +44,7 @@ export interface DriverSuiteOptions<D extends FirewallDriver> {
 }
 
 const OPEN_FOR_MS = 3000;
+const LONG_MS = 60_000;
 const SERVICES: readonly Service[] = [
   { name: 'ssh', protocol: 'tcp', port: 22, openForMs: OPEN_FOR_MS, connections: 1 },
   { name: 'admin', protocol: 'tcp', port: 8443, openForMs: OPEN_FOR_MS, connections: 'unlimited' },
@@ -56,15 +60,24 @@ const SOURCES = ['192.0.2.7', '2001:db8::7'] as const;
 export function driverConformance<D extends FirewallDriver>(
   options: DriverSuiteOptions<D>,
 ): ConformanceCase[] {
+  const { forwarded = NAS } = options;
   const cases = [
     ...contractCases<D>(),
     ...connectionCases(options),
     ...expiryCases(options),
     ...(options.prefixes === false ? noPrefixCases<D>() : prefixCases(options)),
     ...againCases(options),
-    ...forwardCases(options),
+    ...forwardCases({ ...options, forwarded: forwarded && openForLong(forwarded) }),
   ];
-  return cases.map(({ title, body }) => ({ title, run: () => withBench(options, body) }));
+  return cases.map(({ title, body, isTimed = false }) => {
+    const services = options.services ?? SERVICES;
+    const fitting = isTimed ? services : services.map(openForLong);
+    return { title, run: () => withBench({ ...options, services: fitting }, body) };
+  });
+}
+
+function openForLong<S extends Service>(service: S): S {
+  return { ...service, openForMs: Math.max(service.openForMs, LONG_MS) };
 }
 
 async function withBench<D extends FirewallDriver>(
@@ -94,9 +107,11 @@ async function withBench<D extends FirewallDriver>(
       ...(to === undefined ? {} : { to }),
     };
   };
+  const isOver = (grants: readonly Grant[]): boolean =>
+    grants.some(({ openUntil }) => openUntil <= (options.now?.() ?? Date.now()));
   const setup = (wanted = services): Promise<void> => driver.setup(wanted, { warning: () => undefined });
   try {
-    await body({ driver, services, first, second, here, there, around, setup, grant });
+    await body({ driver, services, first, second, here, there, around, setup, grant, isOver });
   } finally {
     await driver.teardown();
     await options.dispose?.(driver);

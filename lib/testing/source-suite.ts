@@ -25,7 +25,7 @@ export interface SourceHarness {
 /** Makes a new harness for each case. */
 export type SourceMaker = () => SourceHarness | Promise<SourceHarness>;
 
-const CLOSE_MS = 1000;
+const CLOSE_MS = 5000;
 const TURNS_AFTER_CLOSE = 20;
 
 /**

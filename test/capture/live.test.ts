@@ -2,12 +2,12 @@
 // in a folder of its own, and that nothing is left running. The rest is in test/e2e.
 
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { liveCapture } from '../../lib/capture/live.ts';
+import { liveCapture, liveCaptureBy } from '../../lib/capture/live.ts';
 import { isKnockError } from '../../lib/errors.ts';
 import { recorder } from '../../lib/testing/recorder.ts';
 
@@ -28,7 +28,7 @@ function tryCapture(module: string, device: string, asNobody = false): Promise<O
   const [program = '', ...args] = asNobody && IS_ROOT ? ['setpriv', ...NOBODY, ...node] : node;
   return new Promise((resolve, reject) => {
     // Killed, and so rejected, when anything keeps it alive.
-    execFile(program, args, { cwd: ROOT, timeout: 30_000 }, (error, stdout, stderr) => {
+    execFile(program, args, { cwd: ROOT, timeout: 120_000 }, (error, stdout, stderr) => {
       if (error === null) resolve(JSON.parse(stdout) as Outcome);
       else reject(new Error(`${error.message}\n${stderr}`));
     });
@@ -36,7 +36,7 @@ function tryCapture(module: string, device: string, asNobody = false): Promise<O
 }
 
 describe('liveCapture without the right to capture', function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
   let folder = '';
 
   before(() => (folder = mkdtempSync(join(tmpdir(), 'portknock-live-'))));
@@ -113,7 +113,11 @@ describe('liveCapture', () => {
   });
 
   it('ends its process when it is closed while it starts, and says so', async () => {
-    const source = liveCapture({ interface: 'lo' });
+    const starts = (): ChildProcess =>
+      spawn(process.execPath, ['-e', 'setInterval(() => undefined, 1e9)'], {
+        stdio: ['ignore', 'pipe', 'ignore', 'ipc'],
+      });
+    const source = liveCaptureBy({ interface: 'lo' }, starts);
     const opening = assert.rejects(source.open(recorder().context), {
       code: 'ERR_CAPTURE',
       message: /SIGKILL/u,

@@ -135,6 +135,48 @@ describe('driverConformance', () => {
   }
 });
 
+describe('driverConformance on a host that is slow', () => {
+  /** Titles of the cases that fail: openings take so long, the first wait is longer, and openings end too early. */
+  async function failures({ openMs = 0, pauseMs = 0, earlyMs = 0 }): Promise<string[]> {
+    let clock = virtualClock();
+    let standstills = 1;
+    const make = (): Promise<FirewallDriver> => {
+      clock = virtualClock();
+      standstills = 1;
+      const good = mock({ clock });
+      const open = async (grant: Grant): Promise<void> => {
+        await clock.advance(openMs);
+        await good.open({ ...grant, openUntil: grant.openUntil - earlyMs });
+      };
+      return Promise.resolve(Object.assign(Object.create(good) as FirewallDriver, { open }));
+    };
+    const elapse = async (_driver: FirewallDriver, ms: number): Promise<void> => {
+      const more = standstills > 0 ? pauseMs : 0;
+      standstills -= 1;
+      await clock.advance(ms + more);
+    };
+    const failed: string[] = [];
+    for (const { title, run } of driverConformance({ make, elapse, now: () => clock.now() }))
+      await run().catch(() => failed.push(title));
+    return failed;
+  }
+
+  it('fails no driver because each opening takes a while', async () => {
+    assert.deepEqual(await failures({ openMs: 300 }), []);
+  });
+
+  it('fails no driver because the host stood still while something was open', async () => {
+    assert.deepEqual(await failures({ pauseMs: 5000 }), []);
+  });
+
+  it('fails a driver whose openings end early', async () => {
+    assert.deepEqual(await failures({ earlyMs: 2000 }), [
+      'counts the time of a replaced grant from the second one',
+      'ends a grant from before a second set-up in its own time',
+    ]);
+  });
+});
+
 function withoutLength(grant: Grant): Grant {
   return { ...grant, source: grant.source.replace(/\/.*/u, '') };
 }

@@ -301,15 +301,21 @@ describe('the command driver', () => {
   });
 
   it('kills a command that takes too long, and what it started', async () => {
-    script('hang', 'sleep 60 & echo $! > "$1.pid"; wait');
-    const driver = command({ open: [program('hang'), log], close: ['true'], timeoutMs: 1000, clock });
-    await setUp(driver);
+    script('hang', 'sleep 600 & echo $! > "$1.pid"; wait');
+    writeFileSync(`${log}.pid`, '');
+    const started = (): number => Number(readFileSync(`${log}.pid`, 'latin1'));
     const began = performance.now();
-    await assert.rejects(driver.open(grant(ssh)), { message: /no answer within 1000 ms$/u });
-    assert.ok(performance.now() - began < 10_000);
-    const started = Number(readFileSync(`${log}.pid`, 'latin1'));
-    for (let tries = 0; runs(started) && tries < 100; tries += 1) await tick();
-    assert.equal(runs(started), false);
+    // On a busy host the first of these times may be over before it has started anything.
+    for (const timeoutMs of [1000, 10_000]) {
+      const driver = command({ open: [program('hang'), log], close: ['true'], timeoutMs, clock });
+      await setUp(driver);
+      const message = new RegExp(`no answer within ${timeoutMs} ms$`, 'u');
+      await assert.rejects(driver.open(grant(ssh)), { message });
+      if (started() > 0) break;
+    }
+    assert.ok(performance.now() - began < 50_000);
+    assert.ok(started() > 0);
+    await until(() => !runs(started()));
   });
 
   it('does not wait for what a command leaves running on purpose, and lets it run', async () => {
@@ -318,8 +324,8 @@ describe('the command driver', () => {
     await setUp(driver);
     const began = performance.now();
     await driver.open(grant(ssh));
-    assert.ok(performance.now() - began < 10_000);
-    for (let tries = 0; lines().length === 0 && tries < 300; tries += 1) await tick();
+    assert.ok(performance.now() - began < 40_000);
+    await until(() => lines().length > 0);
     assert.deepEqual(lines(), ['later']);
   });
 
@@ -354,8 +360,10 @@ describe('the command driver', () => {
   });
 });
 
-function tick(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 10));
+async function until(isSo: () => boolean): Promise<void> {
+  const deadline = performance.now() + 20_000;
+  while (!isSo() && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.ok(isSo());
 }
 
 /** Whether a process is there, and no zombie. */

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer as createHttpServer, get } from 'node:http';
 import { connect, createServer, Socket, type AddressInfo, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -271,7 +272,8 @@ describe('gate', () => {
   });
 
   it('refuses whoever comes over a unix socket, and survives it', async () => {
-    const path = join(tmpdir(), `portknock-gate-${process.pid}`);
+    const folder = mkdtempSync(join(tmpdir(), 'portknock-gate-'));
+    const path = join(folder, 'socket');
     const server = createServer((socket) => socket.end('hello'));
     const driver = gate(server, { clock });
     server.listen(path);
@@ -285,6 +287,7 @@ describe('gate', () => {
     } finally {
       server.close();
       await once(server, 'close');
+      rmSync(folder, { recursive: true });
     }
   });
 

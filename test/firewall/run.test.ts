@@ -109,20 +109,20 @@ describe('run', () => {
 
   it('kills a program that takes too long, and says so', async () => {
     const before = performance.now();
-    await assert.rejects(run('sleep', ['30'], { timeoutMs: 100 }), {
+    await assert.rejects(run('sleep', ['600'], { timeoutMs: 100 }), {
       code: 'ERR_FIREWALL_COMMAND',
       message: 'sleep failed: no answer within 100 ms',
     });
-    assert.ok(performance.now() - before < 5000);
+    assert.ok(performance.now() - before < 40_000);
   });
 
   it('does not wait for what a killed program leaves behind', async () => {
     const before = performance.now();
     await assert.rejects(
-      run('/bin/sh', ['-c', 'sleep 7; true'], { timeoutMs: 100 }),
+      run('/bin/sh', ['-c', 'sleep 600; true'], { timeoutMs: 100 }),
       /no answer within 100 ms/u,
     );
-    assert.ok(performance.now() - before < 5000);
+    assert.ok(performance.now() - before < 40_000);
   });
 
   it('says so when something else killed it', async () => {

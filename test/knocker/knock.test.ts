@@ -7,7 +7,7 @@ import { Knocker } from '../../lib/knocker/knocker.ts';
 import { oneTimeKnocks } from '../../lib/scheme/one-time-key.ts';
 import { virtualClock } from '../../lib/testing/clock.ts';
 import { freePorts } from '../support/ports.ts';
-import { HOST, listenUdp, PROFILE, Service, standingClock, turns } from './support.ts';
+import { HOST, listenUdp, PROFILE, Service, standingClock, turns, until } from './support.ts';
 
 interface Vector {
   readonly secret: string;
@@ -124,7 +124,7 @@ describe('a one-time knock over tcp', () => {
     const services = await Promise.all(ports.map((port) => listenTcp(port, () => arrived.push(port))));
     const profile = { ...PROFILE, host: '127.86.2.1', carrier: 'tcp' } as const;
     const sent = await new Knocker(profile, { clock: standingClock(NOW) }).knock();
-    await turns();
+    await until(() => arrived.length >= ports.length);
     for (const end of services) await end();
     assert.deepEqual(arrived, ports);
     assert.deepEqual(sent, { sentTo: '127.86.2.1', packets: 5, step: STEP });
@@ -155,7 +155,7 @@ describe('a plain sequence', () => {
       services: { ssh: 22 },
     } as const;
     const sent = await new Knocker(profile).knock('ssh');
-    await turns();
+    await until(() => order.length >= sequence.length);
     await ear.close();
     await service.end();
     assert.deepEqual(order, ['tcp', 'udp 00', 'tcp']);

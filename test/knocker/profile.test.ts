@@ -48,7 +48,7 @@ describe('a profile', () => {
       secret: SECRET,
       digest: 'sha256',
       knocks: 5,
-      ports: [20000, 52767],
+      ports: [10000, 19999],
       step: 10,
       carrier: 'udp',
       services: { ssh: 22 },

@@ -9,12 +9,24 @@ import { Knocker } from '../../lib/knocker/knocker.ts';
 import type { OneTimeProfile } from '../../lib/knocker/profile.ts';
 import { hangUp, reach } from '../../lib/knocker/reach.ts';
 import { virtualClock, type VirtualClock } from '../../lib/testing/clock.ts';
-import { freePorts } from '../support/ports.ts';
-import { HOST, listenUdp, PROFILE, Service, standingClock, turns, type Ear } from './support.ts';
+import { freePort, freePorts } from '../support/ports.ts';
+import {
+  HOST,
+  limitAfter,
+  listenUdp,
+  PROFILE,
+  Service,
+  standingClock,
+  turns,
+  until,
+  type Ear,
+} from './support.ts';
 
 const KNOCKS = 2;
 const BUSY_ATTEMPTS = 3;
 const LONGEST_BUSY_PAUSE_MS = 10;
+/** Each begins with this limit. */
+const ATTEMPT_MS = 3000;
 const NOW = 1_700_000_000_000;
 
 describe('connect', () => {
@@ -74,14 +86,16 @@ describe('connect', () => {
       service.open();
       const socket = await knocker.connect('web');
       await turns();
-      assert.equal(open.size, 1);
+      await until(() => open.size === 1);
       socket.destroy();
     });
   });
 
   it('gives up in time, and says what it tried', async () => {
     const service = await Service.closed(() => undefined);
-    await behindKnocks(service, async (knocker) => {
+    await behindKnocks(service, async (_, ear, profile) => {
+      const clock = limitAfter(() => ear.count(KNOCKS), 100, NOW);
+      const knocker = new Knocker(profile, { clock });
       await assert.rejects(knocker.connect('web', { timeoutMs: 100 }), (error) => {
         assert.ok(isKnockError(error) && error.code === 'ERR_NOT_OPEN');
         const start = `port ${service.port} of ${HOST} did not accept after 1 knock in 0.1 s (`;
@@ -157,32 +171,38 @@ describe('reach, where several attempts are connected before this process hears 
     const { clock, welcome, ended, reached, end } = await busyReach();
     let isOver = false;
     void reached.then(() => (isOver = true));
-    await until(() => welcome.length === BUSY_ATTEMPTS, clock, 0);
+    await until(() => welcome.length === BUSY_ATTEMPTS);
     welcome[1]?.write('hello');
-    await until(() => ended.length === BUSY_ATTEMPTS - 1, clock, 0);
+    await until(() => ended.length === BUSY_ATTEMPTS - 1);
     await clock.advance(49);
     assert.equal(isOver, false);
     await clock.advance(451);
     const socket = await reached;
     assert.equal(String(socket?.read()), 'hello');
     assert.equal(socket?.localPort, welcome[1]?.remotePort);
-    assert.deepEqual(ended, [
-      [0, 'ECONNRESET'],
-      [2, 'ECONNRESET'],
-    ]);
+    assert.deepEqual(
+      ended.toSorted(([one], [other]) => one - other),
+      [
+        [0, 'ECONNRESET'],
+        [2, 'ECONNRESET'],
+      ],
+    );
     await end(socket);
   });
 
   it('takes none of them where nobody speaks, and knocks again for attempts that are further apart', async () => {
-    const { clock, welcome, ended, reached, knocked, close, open, end } = await busyReach();
-    await until(() => welcome.length === BUSY_ATTEMPTS, clock, 0);
+    const { clock, welcome, ended, reached, knocked, attempted, close, open, end } = await busyReach();
+    await until(() => welcome.length === BUSY_ATTEMPTS);
     close();
-    await until(() => ended.length === BUSY_ATTEMPTS, clock);
+    await goOnUntil(() => knocked() === 2, clock);
+    await until(() => ended.length === BUSY_ATTEMPTS);
     assert.deepEqual(new Set(ended.map(([, code]) => code)), new Set(['ECONNRESET']));
-    await until(() => knocked() === 2, clock);
     clock.beBusy();
-    open();
-    await until(() => welcome.length > BUSY_ATTEMPTS, clock);
+    await open();
+    const before = attempted();
+    // Time stands still while the kernels shake hands.
+    await goOnUntil(() => attempted() > before, clock);
+    await until(() => welcome.length > BUSY_ATTEMPTS);
     await clock.advance(500);
     const socket = await reached;
     assert.equal(socket?.localPort, welcome[BUSY_ATTEMPTS]?.remotePort);
@@ -301,11 +321,11 @@ describe('a port without knocks', () => {
 
 async function behindKnocks(
   service: Service,
-  body: (knocker: Knocker, ear: Ear) => Promise<void>,
+  body: (knocker: Knocker, ear: Ear, profile: OneTimeProfile) => Promise<void>,
 ): Promise<void> {
   const { profile, ear } = await profileFor(service.port);
   try {
-    await body(new Knocker(profile, { clock: standingClock(NOW) }), ear);
+    await body(new Knocker(profile, { clock: standingClock(NOW) }), ear, profile);
   } finally {
     await service.end();
     await ear.close();
@@ -320,7 +340,8 @@ interface BusyReach {
   readonly ended: readonly (readonly [index: number, code: string | undefined])[];
   readonly reached: Promise<Socket | null>;
   knocked(): number;
-  open(): void;
+  attempted(): number;
+  open(): Promise<void>;
   close(): void;
   end(socket: Socket | null): Promise<void>;
 }
@@ -333,14 +354,17 @@ async function busyReach(): Promise<BusyReach> {
     const index = welcome.push(socket) - 1;
     socket.on('error', ({ code }: NodeJS.ErrnoException) => ended.push([index, code])).resume();
     socket.on('end', () => ended.push([index, undefined]));
-  }).listen(0, HOST);
+  });
+  const port = await freePort();
+  server.listen(port, HOST);
   await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
   const time = virtualClock();
   let pauses = BUSY_ATTEMPTS - 1;
+  let attempts = 0;
   const clock = {
     ...time,
     after(ms: number, run: () => void) {
+      if (ms === ATTEMPT_MS) attempts += 1;
       if (ms > LONGEST_BUSY_PAUSE_MS || pauses === 0) return time.after(ms, run);
       pauses -= 1;
       queueMicrotask(run);
@@ -359,7 +383,11 @@ async function busyReach(): Promise<BusyReach> {
   return {
     ...{ clock, welcome, ended, reached },
     knocked: () => knocks,
-    open: () => server.listen(port, HOST),
+    attempted: () => attempts,
+    async open() {
+      server.listen(port, HOST);
+      await once(server, 'listening');
+    },
     close: () => server.close(),
     async end(socket) {
       for (const each of [...welcome, socket]) each?.destroy();
@@ -368,10 +396,10 @@ async function busyReach(): Promise<BusyReach> {
   };
 }
 
-async function until(isSo: () => boolean, clock: VirtualClock, stepMs = 5): Promise<void> {
+async function goOnUntil(isSo: () => boolean, clock: VirtualClock): Promise<void> {
   for (let step = 0; !isSo(); step += 1) {
     assert.ok(step < 10_000, 'it never came to that');
-    await clock.advance(stepMs);
+    await clock.advance(5);
   }
 }
 

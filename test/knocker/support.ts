@@ -1,14 +1,17 @@
 // The other side of a knock on loopback: bound UDP ports that write down what comes, TCP services that open and close.
 
-import { createSocket } from 'node:dgram';
+import { createSocket, type Socket as DatagramSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Clock } from '../../lib/clock.ts';
 import { systemClock } from '../../lib/clock.ts';
 import type { OneTimeProfile } from '../../lib/knocker/profile.ts';
+import { freePort } from '../support/ports.ts';
 
 export const HOST = '127.0.0.1';
+const PATIENCE_MS = 20_000;
 
+/** Its ports are those that neither the kernel nor freePort() hands out: nobody else has them, or hears what is sent there. */
 export const PROFILE: OneTimeProfile = {
   host: HOST,
   client: 'field',
@@ -16,7 +19,7 @@ export const PROFILE: OneTimeProfile = {
   secret: Buffer.alloc(32, 7),
   digest: 'sha256',
   knocks: 5,
-  ports: [20000, 52767],
+  ports: [10000, 19999],
   step: 10,
   carrier: 'udp',
   services: { ssh: 22 },
@@ -64,10 +67,23 @@ export async function listenUdp(ports: readonly number[], address = HOST): Promi
       for (const each of waiting) each();
       waiting.clear();
     });
-    socket.bind(port, address);
-    await once(socket, 'listening');
+    await bound(socket, port, address);
   }
   return ear;
+}
+
+/** A port that is given may be another process's for a moment, as that which it sends a datagram from. */
+async function bound(socket: DatagramSocket, port: number, address: string): Promise<void> {
+  for (const deadline = performance.now() + PATIENCE_MS; ;) {
+    socket.bind(port, address);
+    try {
+      await once(socket, 'listening');
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || performance.now() > deadline) throw error;
+      await turns();
+    }
+  }
 }
 
 /** A TCP service on a port that it keeps when it closes and opens. */
@@ -86,10 +102,11 @@ export class Service {
   }
 
   static async closed(onConnection: (socket: Socket) => void, address = HOST): Promise<Service> {
-    const server = createServer(onConnection).listen(0, address);
+    // One that the kernel gave away could be given to somebody else while it is closed.
+    const port = await freePort();
+    const server = createServer(onConnection).listen(port, address);
     await once(server, 'listening');
-    const place = server.address();
-    const service = new Service(server, typeof place === 'object' && place !== null ? place.port : 0);
+    const service = new Service(server, port);
     await new Promise((resolve) => server.close(resolve));
     return service;
   }
@@ -107,6 +124,33 @@ export class Service {
 /** The wall clock stands, the timers run: real sockets at a time of the test's choice. */
 export function standingClock(nowMs: number): Clock {
   return { now: () => nowMs, after: systemClock.after };
+}
+
+/**
+ * Like {@link standingClock}, but a time limit of `limitMs` begins only when `first` has come, and what came of it has been
+ * taken note of: a machine that stands still must not let it run out before there was anything to see.
+ */
+export function limitAfter(first: () => Promise<unknown>, limitMs: number, nowMs: number): Clock {
+  const clock = standingClock(nowMs);
+  const after: Clock['after'] = (ms, run) => {
+    if (ms !== limitMs) return clock.after(ms, run);
+    const limit = { isOff: false, cancel: (): void => undefined };
+    void first()
+      .then(() => turns())
+      .then(() => {
+        if (!limit.isOff) limit.cancel = clock.after(ms, run);
+      });
+    return () => {
+      limit.isOff = true;
+      limit.cancel();
+    };
+  };
+  return { now: clock.now, after };
+}
+
+/** Waits for what must come; mocha's own limit is the limit. */
+export async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await turns(1);
 }
 
 /** Lets everything that is ready happen. */

@@ -120,7 +120,7 @@ describe('the half with root', () => {
     // What was used, or has ended, makes room.
     await clock.advance(40_000);
     await open(MOST_LIVE);
-  }).timeout(20_000);
+  }).timeout(120_000);
 
   it('counts what was used no more', async () => {
     const { guard, driver, clock } = guardBench();
@@ -133,7 +133,7 @@ describe('the half with root', () => {
       await guard.list();
       await clock.advance(5000);
     }
-  }).timeout(20_000);
+  }).timeout(120_000);
 
   it('closes by itself, where no kernel does, what the other half did not close', async () => {
     const { guard, driver, clock } = guardBench('eth0', false);

@@ -18,7 +18,7 @@ interface Line {
 }
 
 describe('the half with root, beside one that was taken over', function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
   let folder: string;
 
   beforeEach(async function () {
