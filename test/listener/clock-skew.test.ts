@@ -2,7 +2,6 @@
 // says of it, and what the client tells its user. Real datagrams, between two clocks that the test sets.
 
 import assert from 'node:assert/strict';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { udpSocket } from '../../lib/capture/socket.ts';
 import { systemClock, type Clock } from '../../lib/clock.ts';
 import { generateSshKey } from '../../lib/crypto/ssh-key.ts';
@@ -17,6 +16,7 @@ import { KnockListener } from '../../lib/listener/listener.ts';
 import { memoryReplay } from '../../lib/replay/memory.ts';
 import type { Scheme } from '../../lib/scheme/scheme.ts';
 import { virtualClock } from '../../lib/testing/clock.ts';
+import { turns } from '../knocker/support.ts';
 import { freePort } from '../support/ports.ts';
 import { ACCESS, GATEWAY, gatewayOf, PSK } from '../support/spa-knocks.ts';
 
@@ -85,7 +85,7 @@ async function lab(body: (lab: Lab) => Promise<void>, suite: 1 | 2 = 1): Promise
   const sent = async (device: Device): Promise<Knocked> => {
     const from = heard;
     const knocked = await knockerOf(device).knock('ssh');
-    while (heard < from + knocked.packets) await nextTurn();
+    while (heard < from + knocked.packets) await turns(1);
     return knocked;
   };
   try {
@@ -116,7 +116,7 @@ async function lab(body: (lab: Lab) => Promise<void>, suite: 1 | 2 = 1): Promise
               return error.message.replace(/^.*\(|\)$/gu, '');
             },
           );
-        while (heard === from) await nextTurn();
+        while (heard === from) await turns(1);
         for (const run of timeUp) run();
         return told;
       },
