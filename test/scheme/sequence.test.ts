@@ -300,7 +300,8 @@ describe('sequence, sweeps', () => {
 });
 
 describe('sequence, against a slow model', () => {
-  it('agrees on any stream of packets', () => {
+  it('agrees on any stream of packets', function () {
+    this.timeout(300_000);
     const knock = fc.record({
       port: fc.integer({ min: 1, max: 4 }),
       protocol: fc.constantFrom('tcp' as const, 'tcp' as const, 'udp' as const),
