@@ -57,7 +57,7 @@ describe('the firewall of a configuration', () => {
 
   it('runs its commands with what the configuration says', async () => {
     const setup = "[sh, -c, 'exit 3']";
-    const yaml = `{ driver: command, open: [a], close: [b], setup: ${setup}, timeout: 100ms }`;
+    const yaml = `{ driver: command, open: [a], close: [b], setup: ${setup}, timeout: 1m }`;
     const { driver } = assemble(await parsed(`${VALID}firewall: ${yaml}\n`));
     await assert.rejects(
       driver.setup([], { warning: () => undefined }),

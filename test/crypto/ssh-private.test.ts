@@ -38,7 +38,8 @@ async function outcome(text: string, passphrase = ask): Promise<SshPrivateKey | 
   } catch (error) {
     assert.ok(isKnockError(error), String(error));
     assert.match(error.message, /^[\x20-\x7e]+$/u);
-    assert.ok(!error.message.includes('rse'), error.message);
+    // A damaged file may show bytes of the public key, three of which can be those of any shorter word.
+    assert.ok(!error.message.includes('correct'), error.message);
     return error.code;
   }
 }

@@ -2,9 +2,8 @@
 // says of it, and what the client tells its user. Real datagrams, between two clocks that the test sets.
 
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { udpSocket } from '../../lib/capture/socket.ts';
-import { systemClock } from '../../lib/clock.ts';
+import { systemClock, type Clock } from '../../lib/clock.ts';
 import { generateSshKey } from '../../lib/crypto/ssh-key.ts';
 import { isKnockError } from '../../lib/errors.ts';
 import { mock } from '../../lib/firewall/mock.ts';
@@ -15,12 +14,17 @@ import type { Knocked } from '../../lib/knocker/sender.ts';
 import { keySigner } from '../../lib/knocker/signer.ts';
 import { KnockListener } from '../../lib/listener/listener.ts';
 import { memoryReplay } from '../../lib/replay/memory.ts';
+import type { Scheme } from '../../lib/scheme/scheme.ts';
 import { virtualClock } from '../../lib/testing/clock.ts';
-import { Service } from '../knocker/support.ts';
+import { turns } from '../knocker/support.ts';
 import { freePort } from '../support/ports.ts';
 import { ACCESS, GATEWAY, gatewayOf, PSK } from '../support/spa-knocks.ts';
 
 const HOST = '127.0.0.1';
+/** Of a service that nobody has: the kernel gives this port to no program by itself. */
+const CLOSED_PORT = 1;
+/** How long the user waits who complains: until the test says that it was long enough. */
+const PATIENCE_MS = 50;
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
@@ -47,13 +51,21 @@ interface Lab {
 async function lab(body: (lab: Lab) => Promise<void>, suite: 1 | 2 = 1): Promise<void> {
   const clock = virtualClock();
   const port = await freePort();
-  const service = await Service.closed(() => undefined);
   const key = suite === 1 ? { secret: PSK } : { publicKey: KEYS.publicLine };
+  const gateway = gatewayOf({ port, clients: { alice: key } });
+  let heard = 0;
+  const counting: Scheme = {
+    ...gateway,
+    match(packet, history) {
+      heard += 1;
+      return gateway.match(packet, history);
+    },
+  };
   const listener = new KnockListener({
     source: udpSocket({ port, address: HOST }),
-    schemes: [gatewayOf({ port, clients: { alice: key } })],
+    schemes: [counting],
     driver: mock({ clock }),
-    services: { ssh: { port: service.port }, admin: { port: 8443 } },
+    services: { ssh: { port: CLOSED_PORT }, admin: { port: 8443 } },
     clients: [{ name: 'alice', services: ['ssh', 'admin'] }],
     replay: memoryReplay(),
     clock,
@@ -66,41 +78,55 @@ async function lab(body: (lab: Lab) => Promise<void>, suite: 1 | 2 = 1): Promise
   await listener.start();
   const profile: SpaProfile = {
     ...{ scheme: 'spa', host: HOST, port, gateway: GATEWAY, client: 'alice', accessKey: ACCESS },
-    ...{ key: suite === 1 ? PSK : KEYS.publicLine, bind: 'observed', services: { ssh: service.port } },
+    ...{ key: suite === 1 ? PSK : KEYS.publicLine, bind: 'observed', services: { ssh: CLOSED_PORT } },
   };
   const signer = suite === 1 ? undefined : await keySigner(KEYS.privateText);
+  /** A knock, every datagram of which has been heard. */
+  const sent = async (device: Device): Promise<Knocked> => {
+    const from = heard;
+    const knocked = await knockerOf(device).knock('ssh');
+    while (heard < from + knocked.packets) await turns(1);
+    return knocked;
+  };
   try {
     await body({
       pass: (ms) => clock.advance(ms),
       async knock(device) {
         const from = said.length;
-        const sent = await knockerOf(device).knock('ssh');
-        while (said.length === from) {
-          await Promise.race([once(listener, 'grant'), once(listener, 'reject')]);
-        }
+        const knocked = await sent(device);
         // A second reject of the same kind is held back for a second.
         await clock.advance(SECOND);
-        return { said: said.slice(from), sent };
+        return { said: said.slice(from), sent: knocked };
       },
-      strayKnock: (device) => knockerOf(device).knock('ssh'),
-      complaint: async (device) =>
-        knockerOf(device)
-          .connect('ssh', { timeoutMs: 50 })
+      strayKnock: sent,
+      async complaint(device) {
+        const from = heard;
+        const timeUp: (() => void)[] = [];
+        const after: Clock['after'] = (ms, run) => {
+          if (ms !== PATIENCE_MS) return systemClock.after(ms, run);
+          timeUp.push(run);
+          return () => undefined;
+        };
+        const told = knockerOf(device, after)
+          .connect('ssh', { timeoutMs: PATIENCE_MS })
           .then(
             () => assert.fail('got in'),
             (error: unknown) => {
               assert.ok(isKnockError(error) && error.code === 'ERR_NOT_OPEN', String(error));
               return error.message.replace(/^.*\(|\)$/gu, '');
             },
-          ),
+          );
+        while (heard === from) await turns(1);
+        for (const run of timeUp) run();
+        return told;
+      },
     });
   } finally {
     await listener.stop();
-    await service.end();
   }
 
-  function knockerOf({ offsetMs, state }: Device): Knocker {
-    const own = { now: () => clock.now() + offsetMs, after: systemClock.after };
+  function knockerOf({ offsetMs, state }: Device, after = systemClock.after): Knocker {
+    const own = { now: () => clock.now() + offsetMs, after };
     return new Knocker(profile, signer === undefined ? { state, clock: own } : { state, clock: own, signer });
   }
 }

@@ -259,7 +259,7 @@ describe('a flood of first knocks', () => {
   }
 
   it(`of ${FLOOD} sources neither pushes out whoever has come further, nor makes memory grow`, function () {
-    this.timeout(60_000);
+    this.timeout(300_000);
     const scheme = sequence({ clients });
     flood(10_000, anywhere(), (packet) => scheme.match(packet, NO_HISTORY));
     knock(scheme, 7000);

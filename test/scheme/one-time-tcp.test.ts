@@ -219,7 +219,8 @@ describe('one-time over tcp', () => {
     assert.deepEqual(verdicts(scheme, packets), [`c3@${step}`]);
   });
 
-  it('agrees with a slow model on any stream of packets', () => {
+  it('agrees with a slow model on any stream of packets', function () {
+    this.timeout(300_000);
     const clients: Readonly<Record<string, OneTimeClient>> = {
       a: { secret: Buffer.alloc(32, 'a'), carrier: 'tcp', knocks: 2, ports: [100, 104], timeoutMs: 8000 },
       b: { secret: Buffer.alloc(32, 'b'), carrier: 'tcp', knocks: 4, ports: [103, 106] },

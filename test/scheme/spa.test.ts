@@ -323,11 +323,17 @@ describe('an SPA gateway under a flood', () => {
           if (scheme.match(packet, NO_HISTORY) !== null) assert.fail('junk was taken for something');
         }
       };
+      const PACKETS = 20_000;
       run(300_000);
-      const before = getHeapStatistics().used_heap_size;
-      run(100_000);
-      const bytes = (getHeapStatistics().used_heap_size - before) / 100_000;
-      // The least that can be allocated per packet is 16 bytes; the compiler may still be at work.
+      // The least that can be allocated per packet is 16 bytes, which is too little to be collected within a round. Only
+      // the best round counts: until the compiler, which waits for a processor as we do, is done, numbers are on the heap.
+      let bytes = Infinity;
+      for (let round = 0; round < 20 && bytes >= 4; round += 1) {
+        heapUsed();
+        const before = getHeapStatistics().used_heap_size;
+        run(PACKETS);
+        bytes = (getHeapStatistics().used_heap_size - before) / PACKETS;
+      }
       assert.ok(bytes < 4, `${bytes} bytes per packet`);
     });
   }
@@ -415,18 +421,18 @@ describe('sealSpa', () => {
   it('draws every length from 192 to 480 and never the same random bytes', async () => {
     const lengths = new Map<number, number>();
     const nonces = new Set<string>();
-    for (let i = 0; i < 6000; i += 1) {
+    for (let i = 0; i < 7000; i += 1) {
       const bytes = await knock();
       lengths.set(bytes.length, (lengths.get(bytes.length) ?? 0) + 1);
       nonces.add(bytes.toString('latin1', 0, 16));
     }
-    assert.equal(nonces.size, 6000);
+    assert.equal(nonces.size, 7000);
     assert.deepEqual(
       [Math.min(...lengths.keys()), Math.max(...lengths.keys()), lengths.size],
       [192, 480, 289],
     );
-    // About 21 of each; a uniform draw strays so far once in a million runs.
-    assert.ok(Math.max(...lengths.values()) < 60, `${Math.max(...lengths.values())} of one length`);
+    // About 24 of each; a uniform draw misses one length or strays so far once in a hundred million runs.
+    assert.ok(Math.max(...lengths.values()) < 70, `${Math.max(...lengths.values())} of one length`);
   });
 
   it('fills the pad with random bytes, and looks random in every byte', async () => {
@@ -448,9 +454,9 @@ describe('sealSpa', () => {
       for (let bit = 0; bit < ones.length; bit += 1)
         ones[bit] = (ones[bit] ?? 0) + (((bytes[bit >> 3] ?? 0) >> (bit & 7)) & 1);
     }
-    // 400 throws of a coin: 6 standard deviations are 60.
+    // 400 throws of a coin for each of 1,536 bits: one strays by 70, 7 standard deviations, once in a hundred million runs.
     for (const [bit, count] of ones.entries())
-      assert.ok(Math.abs(count - RUNS / 2) < 60, `bit ${bit}: ${count}`);
+      assert.ok(Math.abs(count - RUNS / 2) < 70, `bit ${bit}: ${count}`);
   });
 
   it('passes on what the signer throws', async () => {
