@@ -6,7 +6,7 @@ module.exports = {
   extension: ['ts'],
   require: ['./test/support/programs.ts'],
   reporter: 'dot',
-  timeout: 10000,
+  timeout: 60000,
   forbidOnly: inCi,
   forbidPending: inCi,
 };
