@@ -105,5 +105,10 @@ function tellingManager(log: EventLog): {
 /** What the service manager would be told, told to the half that it listens to. */
 function telling(link: Pick<WardenLink, 'ready' | 'onPing'>, isWorking: () => boolean): Notifier {
   link.onPing(isWorking);
-  return { ready: link.ready, reloading: () => undefined, reloaded: link.ready, stopping: () => Promise.resolve() };
+  return {
+    ready: link.ready,
+    reloading: () => undefined,
+    reloaded: link.ready,
+    stopping: () => Promise.resolve(),
+  };
 }

@@ -119,9 +119,7 @@ describe('the state file', () => {
       await from.save(value);
       return value;
     };
-    const taken = await Promise.all(
-      Array.from({ length: 20 }, (_, i) => take(i % 2 === 0 ? one : state())),
-    );
+    const taken = await Promise.all(Array.from({ length: 20 }, (_, i) => take(i % 2 === 0 ? one : state())));
     assert.deepEqual(new Set(taken).size, 20);
     assert.equal(await other.load(), 20n);
   });
