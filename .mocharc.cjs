@@ -6,7 +6,6 @@ module.exports = {
   extension: ['ts'],
   require: ['./test/support/programs.ts'],
   reporter: 'dot',
-  // A test that hangs is red a minute later; one that the host lets stand still for seconds is not.
   timeout: 60000,
   forbidOnly: inCi,
   forbidPending: inCi,

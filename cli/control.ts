@@ -7,7 +7,7 @@ import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { messageOf, printable } from '../lib/knocker.ts';
+import { messageOf, printable, systemClock, type Clock } from '../lib/knocker.ts';
 import { asciiJson } from './report.ts';
 import { requestFault, type Fields, type Request } from './requests.ts';
 import { listenUnix } from './unix-server.ts';
@@ -32,6 +32,7 @@ export interface ControlOptions {
   readonly commands: Commands;
   /** How long a peer may keep us waiting, milliseconds. */
   readonly idleMs?: number;
+  readonly clock?: Clock;
 }
 
 const MOST_BYTES = 4096;
@@ -55,9 +56,10 @@ export async function openControl({
   path,
   commands,
   idleMs = IDLE_MS,
+  clock = systemClock,
 }: ControlOptions): Promise<() => Promise<void>> {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
-    serve(socket, { commands, idleMs });
+    serve(socket, commands, (run) => clock.after(idleMs, run));
   });
   server.maxConnections = MOST_CLIENTS;
   await listenUnix(server, {
@@ -71,16 +73,17 @@ export async function openControl({
   };
 }
 
-function serve(socket: Socket, { commands, idleMs }: { commands: Commands; idleMs: number }): void {
+function serve(socket: Socket, commands: Commands, idle: (run: () => void) => () => void): void {
   const hangUp = (): void => {
     socket.destroy();
   };
   // Not the socket's own: whoever babbles must not keep us either.
-  let timer = setTimeout(hangUp, idleMs);
+  let cancel = idle(hangUp);
   const answer = (answered: Answer): void => {
-    timer = setTimeout(hangUp, idleMs);
+    cancel = idle(hangUp);
     const takes = (): void => {
-      timer.refresh();
+      cancel();
+      cancel = idle(hangUp);
     };
     // A peer that is gone has had enough.
     pipeline(partsOf(answered, takes), socket).catch(() => undefined);
@@ -90,7 +93,7 @@ function serve(socket: Socket, { commands, idleMs }: { commands: Commands; idleM
     text += part;
     const end = text.indexOf('\n');
     if (end < 0 && text.length <= MOST_BYTES) return;
-    clearTimeout(timer);
+    cancel();
     socket.off('data', take).off('end', hangUp).resume();
     if (end >= 0 && end <= MOST_BYTES) void run(text.slice(0, end), commands).then(answer);
     else answer({ ok: false, message: `request is longer than ${MOST_BYTES} bytes` });
@@ -102,7 +105,7 @@ function serve(socket: Socket, { commands, idleMs }: { commands: Commands; idleM
     .on('end', hangUp)
     .on('error', () => undefined)
     .on('close', () => {
-      clearTimeout(timer);
+      cancel();
     });
 }
 

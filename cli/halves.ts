@@ -12,7 +12,7 @@ import {
 import type { Notifier } from './notify.ts';
 import { signalOrders } from './orders.ts';
 import { eventLog, type EventLog } from './report.ts';
-import { serve, serviceManager } from './serve.ts';
+import { heard, serve, serviceManager } from './serve.ts';
 
 /** The word that makes a portknockd the other half. Not for people: without its parent's pipe it ends at once. */
 export const OTHER_HALF = '--verifier';
@@ -37,7 +37,7 @@ export async function keepWarden({ log, ...life }: WardenLife): Promise<number> 
   const [, program = ''] = process.argv;
   const { account, config, files } = life;
   await prepareFor(account, { stateDir: config.stateDir, program, files });
-  const onState = tellingManager(log);
+  const { onState, lastWord } = tellingManager(log);
   const warden = startWarden({ ...life, program: [program, OTHER_HALF], log, onState });
   const orders = signalOrders();
   let reason = '';
@@ -51,6 +51,7 @@ export async function keepWarden({ log, ...life }: WardenLife): Promise<number> 
   const { code, forced } = await warden.ended;
   // It had no time for its own last line.
   if (forced) log('stop', { reason });
+  await heard(lastWord());
   return code;
 }
 
@@ -72,11 +73,15 @@ export async function verify(): Promise<number> {
 }
 
 /** Tells the service manager of this process how both halves are. */
-function tellingManager(log: EventLog): (state: WardenState) => void {
+function tellingManager(log: EventLog): {
+  readonly onState: (state: WardenState) => void;
+  readonly lastWord: () => Promise<void>;
+} {
   let heardAt = Number.NEGATIVE_INFINITY;
   let isReady = false;
+  let last = Promise.resolve();
   const manager = serviceManager(log)(() => performance.now() - heardAt < HEARD_WITHIN_MS);
-  return (state) => {
+  const onState = (state: WardenState): void => {
     if (state === 'ready' || state === 'alive') heardAt = performance.now();
     switch (state) {
       case 'ready':
@@ -88,16 +93,22 @@ function tellingManager(log: EventLog): (state: WardenState) => void {
         manager.reloading();
         break;
       case 'stopping':
-        manager.stopping();
+        last = manager.stopping();
         break;
       case 'alive':
         break;
     }
   };
+  return { onState, lastWord: () => last };
 }
 
 /** What the service manager would be told, told to the half that it listens to. */
 function telling(link: Pick<WardenLink, 'ready' | 'onPing'>, isWorking: () => boolean): Notifier {
   link.onPing(isWorking);
-  return { ready: link.ready, reloading: () => undefined, reloaded: link.ready, stopping: () => undefined };
+  return {
+    ready: link.ready,
+    reloading: () => undefined,
+    reloaded: link.ready,
+    stopping: () => Promise.resolve(),
+  };
 }

@@ -13,8 +13,8 @@ export interface Notifier {
   /** Said only between ready() and stopping(). */
   reloading(): void;
   reloaded(status: string): void;
-  /** The last thing that is said. */
-  stopping(): void;
+  /** The last thing that is said; resolves once it was, or could not be. */
+  stopping(): Promise<void>;
 }
 
 /** {@link notifier}'s options. */
@@ -39,7 +39,7 @@ const SILENT: Notifier = {
   ready: () => undefined,
   reloading: () => undefined,
   reloaded: () => undefined,
-  stopping: () => undefined,
+  stopping: () => Promise.resolve(),
 };
 
 /** Who tells the manager that started us; nobody when none did. */
@@ -95,9 +95,10 @@ export function notifier(options: NotifierOptions): Notifier {
     reloaded(status) {
       if (state === 'ready') void say('READY=1', statusOf(status));
     },
-    stopping() {
-      if (state === 'ready') void say('STOPPING=1', statusOf('stopping; the ports stay closed'));
+    async stopping() {
+      const last = state === 'ready' ? say('STOPPING=1', statusOf('stopping; the ports stay closed')) : null;
       state = 'stopping';
+      await last;
     },
   };
 }
@@ -138,7 +139,7 @@ function systemdNotify(socket: string, assignments: readonly string[]): Promise<
       const how = signal === null ? `ended with exit status ${String(code)}` : `was killed by ${signal}`;
       resolve(code === 0 ? null : `systemd-notify ${how}`);
     });
-    // A stop need not wait for it.
+    // A stop waits for it as long as it sees fit.
     child.unref();
   });
 }

@@ -29,6 +29,8 @@ export interface ServeOptions {
 
 /** After a stop: whatever still holds the process must not hold it longer than this. */
 const EXIT_PATIENCE_MS = 150;
+/** How long a stop waits for the service manager to be told of it. */
+const LAST_WORD_MS = 1000;
 
 /** Resolves to the exit code. @throws KnockError when the gateway cannot start; nothing is left half done then */
 export async function serve(config: GatewayConfig, options: ServeOptions): Promise<number> {
@@ -77,7 +79,7 @@ export async function serve(config: GatewayConfig, options: ServeOptions): Promi
     manager.ready(status);
   }
   const { reason, code } = await ended.promise;
-  manager.stopping();
+  const lastWord = manager.stopping();
   await Promise.all([closeOperation(), listener.stop()]);
   log('stop', { reason });
   if (format === 'text' && driver.real) {
@@ -85,6 +87,7 @@ export async function serve(config: GatewayConfig, options: ServeOptions): Promi
     const back = config.protect === false ? 'removes them' : 'gives them back';
     tell(`${what} (portknockd --teardown ${named} ${back})`);
   }
+  await heard(lastWord);
   setTimeout(() => process.exit(code), EXIT_PATIENCE_MS).unref();
   return code;
 }
@@ -95,6 +98,16 @@ export function serviceManager(log: EventLog): (alive: () => boolean) => Notifie
     log('warning', { message });
   };
   return (alive) => notifier({ env: process.env, alive: async () => alive(), warn });
+}
+
+/** Waits until the service manager was told the last word: what tells it does not hold this process by itself. */
+export async function heard(lastWord: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, LAST_WORD_MS);
+  });
+  await Promise.race([lastWord, late]);
+  clearTimeout(timer);
 }
 
 interface End {

@@ -14,7 +14,7 @@ import {
   type OneTimeProfile,
   type SpaProfile,
 } from '../lib/knocker.ts';
-import { lockFile } from './lock.ts';
+import { lockFile, type LockOptions } from './lock.ts';
 import { keyBlobOf } from './public-key.ts';
 import { writeWhole } from './private-file.ts';
 
@@ -27,7 +27,11 @@ export interface FileState extends KnockState {
 const HIGHEST = 2n ** 63n;
 
 /** The state of the client with this profile; `warn` is called at most once, and then the state lives in memory. */
-export function fileState(profile: OneTimeProfile | SpaProfile, warn: (message: string) => void): FileState {
+export function fileState(
+  profile: OneTimeProfile | SpaProfile,
+  warn: (message: string) => void,
+  lock: LockOptions = {},
+): FileState {
   const path = statePath(profile);
   let remembered: bigint | undefined;
   let warned = false;
@@ -41,7 +45,7 @@ export function fileState(profile: OneTimeProfile | SpaProfile, warn: (message: 
     path,
     load: async () => {
       await makeFolder(path).catch(() => undefined);
-      unlock = await lockFile(`${path}.lock`);
+      unlock = await lockFile(`${path}.lock`, lock);
       const free = unlock;
       try {
         return latest(remembered, await readValue(path));

@@ -46,7 +46,7 @@ for (const [shellName, print] of [
   ['zsh', zshCompletion],
 ] as const) {
   describe(`completion in ${shellName}`, function () {
-    this.timeout(30_000);
+    this.timeout(60_000);
     let place: Place;
     let shell: Shell;
     let evaluated: string;

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { askDaemon } from '../../cli/control-client.ts';
 import { controlPath, openControl, type Commands } from '../../cli/control.ts';
 import { FLAG, GRANT_ID } from '../../cli/requests.ts';
+import type { Clock } from '../../lib/knocker.ts';
 
 const BAD_ID = 'id of revoke must be 4 to 64 of a-z and 0-9';
 const TEXT = { rule: 'text', fits: (value: unknown) => typeof value === 'string' };
@@ -22,6 +23,37 @@ const COMMANDS: Commands = {
   list: { takes: {}, run: () => ({ ok: true, rows: [{ a: 1 }, { a: 'ü' }], more: 'x' }) },
   throws: { takes: {}, run: () => Promise.reject(new Error('it broke')) },
 };
+
+/** A clock that a test moves in the midst of what is going on; a process that stands still does not. */
+class HandClock implements Clock {
+  readonly #timers = new Map<() => void, number>();
+  #nowMs = 0;
+
+  /** Timers that may still run. */
+  get waiting(): number {
+    return this.#timers.size;
+  }
+
+  now(): number {
+    return this.#nowMs;
+  }
+
+  after(ms: number, run: () => void): () => void {
+    const timer = (): void => {
+      this.#timers.delete(timer);
+      run();
+    };
+    this.#timers.set(timer, this.#nowMs + ms);
+    return () => {
+      this.#timers.delete(timer);
+    };
+  }
+
+  pass(ms: number): void {
+    this.#nowMs += ms;
+    for (const [timer, atMs] of [...this.#timers]) if (atMs <= this.#nowMs) timer();
+  }
+}
 
 describe('the control socket', () => {
   let folder: string;
@@ -66,18 +98,18 @@ describe('the control socket', () => {
   it('lets others have their turn during a long answer, which may take longer than a peer may', async () => {
     await close();
     let [turn, made, most] = [0, 0, 0];
+    const clock = new HandClock();
     function* rows(): Generator<number> {
       let [last, inTurn] = [-1, 0];
       for (; made < 2000; made += 1) {
         inTurn = turn === last ? inTurn + 1 : 1;
         [last, most] = [turn, Math.max(most, inTurn)];
-        const end = performance.now() + 0.2;
-        while (performance.now() < end);
+        clock.pass(1);
         yield made;
       }
     }
     const commands: Commands = { list: { takes: {}, run: () => ({ ok: true, rows: rows() }) } };
-    close = await openControl({ path, commands, idleMs: 200 });
+    close = await openControl({ path, commands, idleMs: 200, clock });
     let others: NodeJS.Immediate;
     const count = (): void => {
       turn += 1;
@@ -141,11 +173,19 @@ describe('the control socket', () => {
 
   it('hangs up on a peer that says nothing, or does not listen to the end', async () => {
     await close();
-    close = await openControl({ path, commands: COMMANDS, idleMs: 30 });
+    const clock = new HandClock();
+    close = await openControl({ path, commands: COMMANDS, idleMs: 30, clock });
     for (const text of ['', '{"command":"reload"}\n']) {
       const socket = connect({ path, allowHalfOpen: true });
+      const ended = once(socket.resume(), 'end');
       socket.write(text);
-      await once(socket.resume(), 'end');
+      // Not before it has answered.
+      if (text !== '') await ended;
+      while (clock.waiting === 0) await new Promise(setImmediate);
+      clock.pass(29);
+      assert.equal(socket.readableEnded, text !== '');
+      clock.pass(1);
+      await ended;
       // Our end stays open, and theirs is gone all the same.
       const noise = setInterval(() => socket.write('x'), 5);
       const error = await new Promise<NodeJS.ErrnoException>((resolve) => {

@@ -15,7 +15,7 @@ const ACCESS = [
 const SHELL = '[x]\nsequence = 1,3,2\ntcpflags = syn\ncommand = a | b %IP%\n';
 
 describe('portknock import', function () {
-  this.timeout(30_000);
+  this.timeout(60_000);
   let place: Place;
 
   before(async () => {

@@ -22,7 +22,7 @@ const PLAIN: Service = {
 };
 
 describe('install-service', function () {
-  this.timeout(20_000);
+  this.timeout(120_000);
   let place: Place;
 
   before(async () => {

@@ -3,14 +3,17 @@
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { delimiter } from 'node:path';
 import { notifier, type NotifierOptions } from '../../cli/notify.ts';
 import { virtualClock } from '../../lib/testing/clock.ts';
 import { openNotifySocket, type NotifySocket } from '../support/notify-socket.ts';
 import { freePort } from '../support/ports.ts';
-import { Lines, Place } from './support.ts';
+import { killed, Lines, Place } from './support.ts';
 
 const SOCKET = '/run/made-up/notify';
+/** Works on for a moment when it has been heard. */
+const SLOW = '#!/bin/sh\nPATH=${PATH#*:} systemd-notify "$@" && sleep 0.2\n';
 
 function stage(env: NodeJS.ProcessEnv, more: Partial<NotifierOptions> = {}) {
   const clock = virtualClock();
@@ -39,7 +42,7 @@ describe('the notifier', () => {
     const { manager, heard } = stage({ WATCHDOG_USEC: '2000000' });
     manager.ready('here');
     manager.reloading();
-    manager.stopping();
+    await manager.stopping();
     assert.deepEqual(await heard(60_000), []);
   });
 
@@ -55,7 +58,7 @@ describe('the notifier', () => {
     const before = process.hrtime.bigint() / 1000n;
     manager.reloading();
     manager.reloaded('listening anew');
-    manager.stopping();
+    await manager.stopping();
     const all = await heard();
     const since = BigInt(/MONOTONIC_USEC=(\d+)$/u.exec(all[1] ?? '')?.[1] ?? '0');
     assert.ok(since >= before && since <= process.hrtime.bigint() / 1000n);
@@ -70,11 +73,32 @@ describe('the notifier', () => {
     );
   });
 
+  it('is done with its last word when that was said, behind what was under way', async () => {
+    const under: (() => void)[] = [];
+    const send = (_socket: string, [first = '']: readonly string[]): Promise<null> =>
+      new Promise((resolve) => {
+        under.push(() => resolve(null));
+        steps.push(first);
+      });
+    const steps: string[] = [];
+    const { manager, clock } = stage({ NOTIFY_SOCKET: SOCKET }, { send });
+    manager.ready('listening');
+    void manager.stopping().then(() => steps.push('done'));
+    await clock.advance(0);
+    assert.deepEqual(steps, ['READY=1']);
+    under.shift()?.();
+    await clock.advance(0);
+    assert.deepEqual(steps, ['READY=1', 'STOPPING=1']);
+    under.shift()?.();
+    await clock.advance(0);
+    assert.deepEqual(steps, ['READY=1', 'STOPPING=1', 'done']);
+  });
+
   it('is never ready by a reload, and nothing any more once it stops', async () => {
     const { manager, heard } = stage({ NOTIFY_SOCKET: SOCKET, WATCHDOG_USEC: '2000000' });
     manager.reloading();
     manager.reloaded('a start that failed');
-    manager.stopping();
+    await manager.stopping();
     manager.ready('late');
     assert.deepEqual(await heard(10_000), []);
   });
@@ -94,7 +118,7 @@ describe('the notifier', () => {
     assert.deepEqual(await heard(29_999), []);
     assert.deepEqual(await heard(1), ['WATCHDOG=1']);
     assert.deepEqual(await heard(60_000), ['WATCHDOG=1', 'WATCHDOG=1']);
-    manager.stopping();
+    await manager.stopping();
     assert.deepEqual(await heard(90_000), ['STOPPING=1 STATUS=stopping; the ports stay closed']);
   });
 
@@ -159,7 +183,7 @@ describe('the notifier', () => {
 });
 
 describe('portknockd under a service manager', function () {
-  this.timeout(20_000);
+  this.timeout(60_000);
   let place: Place;
   let manager: NotifySocket;
   let child: ChildProcess | null = null;
@@ -177,8 +201,8 @@ describe('portknockd under a service manager', function () {
     manager = await openNotifySocket(place.path('notify'));
   });
 
-  afterEach(() => {
-    child?.kill('SIGKILL');
+  afterEach(async () => {
+    await killed(child);
     child = null;
   });
 
@@ -194,9 +218,13 @@ describe('portknockd under a service manager', function () {
   };
 
   it('tells it of readiness, a reload, a refused one and the stop, and feeds its watchdog', async () => {
-    const [daemon, lines] = start({ NOTIFY_SOCKET: manager.path, WATCHDOG_USEC: '200000' });
+    // As on a busy machine, where the one is still at work when the next is to be started.
+    await mkdir(place.path('bin'));
+    await writeFile(place.path('bin/systemd-notify'), SLOW, { mode: 0o755 });
+    const PATH = [place.path('bin'), process.env.PATH].join(delimiter);
+    const [daemon, lines] = start({ NOTIFY_SOCKET: manager.path, WATCHDOG_USEC: '200000', PATH });
     await manager.find('READY=1');
-    assert.ok(lines.all.some((line) => line.includes('"event":"ready"')));
+    await lines.find((line) => line.includes('"event":"ready"'));
     await manager.find('WATCHDOG=1');
     daemon.kill('SIGHUP');
     await lines.find((line) => line.includes('"event":"reload"'));

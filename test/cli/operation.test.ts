@@ -23,7 +23,7 @@ interface Run extends Rig {
 }
 
 describe('a running portknockd that is asked', function () {
-  this.timeout(30_000);
+  this.timeout(60_000);
   let place: Place;
   let run: Run;
 

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { chmod, readFile, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { freePorts } from '../support/ports.ts';
 import { programArgs } from '../support/programs.ts';
-import { Lines, Place, type Outcome } from './support.ts';
+import { killed, Lines, Place, type Outcome } from './support.ts';
 
 interface Event {
   readonly time: string;
@@ -15,7 +15,7 @@ interface Event {
 }
 
 describe('portknockd', function () {
-  this.timeout(30_000);
+  this.timeout(60_000);
   let place: Place;
   let child: ChildProcess | null = null;
 
@@ -33,8 +33,8 @@ describe('portknockd', function () {
     await place.run('portknock add-client field --one-time --services ssh --config portknockd.yaml');
   });
 
-  afterEach(() => {
-    child?.kill('SIGKILL');
+  afterEach(async () => {
+    await killed(child);
     child = null;
   });
 
@@ -136,7 +136,8 @@ describe('portknockd', function () {
     const asked = performance.now();
     running.kill('SIGTERM');
     const [code] = (await once(running, 'close')) as [number | null];
-    assert.ok(performance.now() - asked < 5000);
+    // It takes a moment where nothing else happens on the host.
+    assert.ok(performance.now() - asked < 20_000);
     assert.equal(code, 0);
     assert.equal((await event(lines, 'stop')).reason, 'SIGTERM');
     assert.equal(
@@ -149,29 +150,33 @@ describe('portknockd', function () {
     await place.run('portknock add-client alice --psk --out alice.knock --config portknockd.yaml');
     const XDG_STATE_HOME = place.path('ahead');
     const folder = place.path('ahead', 'portknock');
-    const sendFromFuture = async (): Promise<void> => {
+    /** Gives when it was that far ahead. */
+    const sendFromFuture = async (): Promise<number> => {
       await place.run('portknock send -p alice.knock', { XDG_STATE_HOME });
       const [name = ''] = await readdir(folder);
-      await writeFile(`${folder}/${name}`, `${BigInt(Date.now() + 143_000) << 16n}\n`);
+      const nowMs = Date.now();
+      await writeFile(`${folder}/${name}`, `${BigInt(nowMs + 143_000) << 16n}\n`);
       await place.run('portknock send -p alice.knock', { XDG_STATE_HOME });
+      return nowMs;
     };
     const first = start('--log', 'json');
     await event(first.lines, 'ready');
-    await sendFromFuture();
+    const sentMs = await sendFromFuture();
     const { reason, client, clock_offset_seconds: seconds, message } = await event(first.lines, 'reject');
     assert.deepEqual([reason, client, message], ['future', 'alice', undefined]);
-    assert.ok(Number(seconds) > 130 && Number(seconds) < 144, String(seconds));
+    assert.ok(Number(seconds) > 142 - (Date.now() - sentMs) / 1000 && Number(seconds) < 144, String(seconds));
     assert.equal(Number(seconds), Math.round(Number(seconds) * 10) / 10);
     first.running.kill('SIGTERM');
     await once(first.running, 'close');
     await rm(place.path('ahead'), { recursive: true });
     const { lines } = start();
     await lines.find((line) => line.includes(' ready '));
-    await sendFromFuture();
-    assert.match(
-      await lines.find((line) => line.includes(' reject ')),
-      / reject reason=future source=127\.0\.0\.1 scheme=spa client=alice count=1 client clock is 14\d s ahead \(set it right\)$/u,
-    );
+    const againMs = await sendFromFuture();
+    const [, told = ''] =
+      / reject reason=future source=127\.0\.0\.1 scheme=spa client=alice count=1 client clock is (\d+) s ahead \(set it right\)$/u.exec(
+        await lines.find((line) => line.includes(' reject ')),
+      ) ?? [];
+    assert.ok(Number(told) > 142 - (Date.now() - againMs) / 1000 && Number(told) < 144, told);
   });
 
   it('speaks to people in text, and stops on SIGINT', async () => {

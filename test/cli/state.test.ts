@@ -1,6 +1,7 @@
 // The client's memory across runs, what is left of it where it cannot be kept, and several runs at once.
 
 import assert from 'node:assert/strict';
+import { existsSync, rmSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +11,8 @@ import type { OneTimeProfile, SpaProfile } from '../../lib/knocker.ts';
 import { Place } from './support.ts';
 
 const SECRET = Buffer.alloc(32, 7);
+/** Of tests that make many wait for each other, on a disk that is slow. */
+const PATIENT = { patienceMs: 600_000, staleMs: 600_000 };
 const LINE = `ssh-ed25519 ${Buffer.concat([Buffer.from('0000000b7373682d6564323535313900000020', 'hex'), SECRET]).toString('base64')}`;
 
 describe('the state file', () => {
@@ -109,24 +112,24 @@ describe('the state file', () => {
   }
 
   it('is one client’s at a time, from load to save', async () => {
-    const [one, other] = [fileState(oneTime(SECRET), warn), fileState(oneTime(SECRET), warn)];
-    const take = async (state: typeof one): Promise<bigint> => {
-      const value = ((await state.load()) ?? 0n) + 1n;
-      await state.save(value);
+    const state = (): ReturnType<typeof fileState> => fileState(oneTime(SECRET), warn, PATIENT);
+    const [one, other] = [state(), state()];
+    const take = async (from: typeof one): Promise<bigint> => {
+      const value = ((await from.load()) ?? 0n) + 1n;
+      await from.save(value);
       return value;
     };
-    const taken = await Promise.all(
-      Array.from({ length: 20 }, (_, i) => take(i % 2 === 0 ? one : fileState(oneTime(SECRET), warn))),
-    );
+    const taken = await Promise.all(Array.from({ length: 20 }, (_, i) => take(i % 2 === 0 ? one : state())));
     assert.deepEqual(new Set(taken).size, 20);
     assert.equal(await other.load(), 20n);
   });
 
   it('is given free by somebody who loads and does not save', async () => {
-    await fileState(oneTime(SECRET), warn).load();
-    const began = performance.now();
-    await fileState(oneTime(SECRET), warn).load();
-    assert.ok(performance.now() - began < 900);
+    const { path, load } = fileState(oneTime(SECRET), warn, PATIENT);
+    await load();
+    while (existsSync(`${path}.lock`)) await new Promise(setImmediate);
+    // Nobody else would have come by it before the patience is over.
+    await fileState(oneTime(SECRET), warn, PATIENT).load();
   });
 });
 
@@ -146,9 +149,8 @@ describe('the lock', () => {
   it('that a dead process left is taken over', async () => {
     await writeFile(path, 'dead');
     await utimes(path, new Date(), new Date(Date.now() - 10_000));
-    const began = performance.now();
+    // Whoever waits in vain leaves it as it is.
     const release = await lockFile(path);
-    assert.ok(performance.now() - began < 900);
     assert.notEqual(await readFile(path, 'utf8'), 'dead');
     await release();
     await assert.rejects(stat(path), { code: 'ENOENT' });
@@ -157,19 +159,29 @@ describe('the lock', () => {
   it('that somebody holds is waited for, a second at most, and left to them', async () => {
     await writeFile(path, 'theirs');
     const began = performance.now();
-    const release = await lockFile(path);
+    const release = await lockFile(path, { staleMs: PATIENT.staleMs });
     const took = performance.now() - began;
-    assert.ok(took >= 900 && took < 5000, String(took));
+    assert.ok(took >= 900 && took < 30_000, String(took));
     await release();
     assert.equal(await readFile(path, 'utf8'), 'theirs');
   });
 
+  it('that becomes free while its waiter stands still is taken', async () => {
+    await writeFile(path, 'theirs');
+    const taking = lockFile(path);
+    await new Promise(setImmediate);
+    for (const began = performance.now(); performance.now() - began < 1500;);
+    rmSync(path);
+    const release = await taking;
+    assert.match(await readFile(path, 'utf8'), /^[0-9a-f]{16}$/u);
+    await release();
+  });
+
   it('that cannot be made is done without, at once', async () => {
-    const began = performance.now();
+    // Whoever waits does so until mocha's patience is over.
     await (
-      await lockFile(join(folder, 'none', 'lock'))
+      await lockFile(join(folder, 'none', 'lock'), PATIENT)
     )();
-    assert.ok(performance.now() - began < 900);
   });
 });
 
@@ -178,16 +190,20 @@ describe('parallel portknock send', function () {
 
   it('use a step each', async () => {
     const place = await Place.make();
+    // They wait for each other a second at most, which a disk may take for two of them.
+    const memory = await mkdtemp(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'portknock-state-'));
     try {
       await place.run('portknock init --dir gw --gateway 127.0.0.1 --interface lo');
       await place.run('portknock add-client field --one-time --config gw/portknockd.yaml');
+      const env = { XDG_STATE_HOME: memory };
       const sent = await Promise.all(
-        Array.from({ length: 4 }, () => place.run('portknock send -p gw/field.knock --json')),
+        Array.from({ length: 4 }, () => place.run('portknock send -p gw/field.knock --json', env)),
       );
       const steps = sent.map(({ out }) => (JSON.parse(out) as { step: number }).step);
       assert.equal(new Set(steps).size, 4, steps.join(' '));
     } finally {
       await place.remove();
+      await rm(memory, { recursive: true });
     }
   });
 });

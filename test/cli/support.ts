@@ -112,6 +112,14 @@ export class Place {
   }
 }
 
+/** Ends a program, if there is one; what it held is free afterwards. */
+export async function killed(child: ChildProcess | null): Promise<void> {
+  if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, 'exit');
+  child.kill('SIGKILL');
+  await gone;
+}
+
 /** Lines of a running program, and a wait for the one that fits. */
 export class Lines {
   readonly all: string[] = [];

@@ -6,7 +6,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { connect, createServer, type AddressInfo } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -14,7 +14,10 @@ import { Knocker, keySigner, parseProfile } from '../../lib/knocker.ts';
 import { blocksOf } from '../docs/blocks.ts';
 import { installed, runIn, type Ran } from './installed.ts';
 
-const NPM = { npm_config_prefer_offline: 'true', npm_config_audit: 'false', npm_config_fund: 'false' };
+const NPM = {
+  ...{ npm_config_prefer_offline: 'true', npm_config_audit: 'false', npm_config_fund: 'false' },
+  npm_config_fetch_retries: '5',
+};
 
 export class Example {
   readonly folder: string;
@@ -88,6 +91,9 @@ export class Example {
   }
 }
 
+/** For what takes a second on a quiet machine. */
+const PATIENCE_MS = 60_000;
+
 /** A running program, and the lines that it says. */
 export class Program {
   readonly child: ChildProcess;
@@ -112,14 +118,28 @@ export class Program {
   }
 
   /** The first line that fits, of those after the one that was asked for last. */
-  async says(pattern: RegExp, timeoutMs = 20_000): Promise<string> {
-    const deadline = performance.now() + timeoutMs;
-    for (;;) {
+  async says(pattern: RegExp, timeoutMs = PATIENCE_MS): Promise<string> {
+    return this.#until(pattern, timeoutMs, () => {
       while (this.#read < this.#lines.length) {
         const line = this.#lines[this.#read] ?? '';
         this.#read += 1;
         if (pattern.test(line)) return line;
       }
+      return null;
+    });
+  }
+
+  /** How many lines fit, of all, once there are `least` of them. */
+  async said(pattern: RegExp, least: number): Promise<number> {
+    const count = (): number => this.#lines.filter((line) => pattern.test(line)).length;
+    return this.#until(pattern, PATIENCE_MS, () => (count() >= least ? count() : null));
+  }
+
+  async #until<T>(pattern: RegExp, timeoutMs: number, what: () => T | null): Promise<T> {
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      const found = what();
+      if (found !== null) return found;
       const leftMs = deadline - performance.now();
       if (leftMs <= 0 || this.#isOver) {
         const said = this.#lines.join('\n');
@@ -212,13 +232,4 @@ export class Relay {
   close(): void {
     this.#socket.close();
   }
-}
-
-export async function freeTcpPort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -9,13 +9,13 @@ import { generateSshKey } from '../../lib/crypto/ssh-key.ts';
 import { createReplayFile, keySigner, Knocker, parseProfile } from '../../lib/index.ts';
 import { programOf } from '../docs/blocks.ts';
 import { freePort } from '../support/ports.ts';
-import { freeTcpPort, Program, REFUSED, visit } from './example.ts';
+import { Program, REFUSED, visit } from './example.ts';
 import { installed, runIn } from './installed.ts';
 
 const PAGE = 'docs/gate.md';
 
 describe('docs/gate.md', function () {
-  this.timeout(180_000);
+  this.timeout(300_000);
   let folder: string;
 
   before(async () => {
@@ -27,7 +27,7 @@ describe('docs/gate.md', function () {
   });
 
   it('shows a service that lets in who has knocked, once (gate-admin.mjs)', async () => {
-    const [admin, knock] = [await freeTcpPort(), await freePort()];
+    const [admin, knock] = [await freePort(), await freePort()];
     const accessKey = Buffer.alloc(32, 9).toString('base64');
     const { privateText, publicLine } = generateSshKey('alice@laptop');
     await writeFile(join(folder, 'access.key'), `${accessKey}\n`);

@@ -57,7 +57,7 @@ async function install(): Promise<Installed> {
     join(folder, 'package.json'),
     JSON.stringify({ name: 'consumer', private: true, type: 'module' }),
   );
-  const quiet = ['--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'];
+  const quiet = ['--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund', '--fetch-retries=5'];
   const tarball = join(temporary, packed.filename);
   await run('npm', ['install', ...quiet, tarball], options(folder));
   return {

@@ -3,14 +3,15 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { freePort } from '../support/ports.ts';
 import { installed, runIn, runText, typeCheck } from './installed.ts';
 import { oldestTypeScript } from './versions.ts';
 
 const STRICT = ['--strict', '--exactOptionalPropertyTypes', '--skipLibCheck', 'false'];
 
-const LISTENER = `
+const listenerAt = (port: number): string => `
   const listener = new KnockListener({
-    source: udpSocket({ port: 40100, address: '127.0.0.1' }),
+    source: udpSocket({ port: ${port}, address: '127.0.0.1' }),
     schemes: [oneTime({ clients: { field: { secret: Buffer.alloc(32, 7) } } })],
     driver: mock(),
     services: { ssh: { port: 22 } },
@@ -19,7 +20,7 @@ const LISTENER = `
 `;
 
 describe('the packed package', function () {
-  this.timeout(180_000);
+  this.timeout(300_000);
 
   before(() => installed());
 
@@ -34,7 +35,7 @@ describe('the packed package', function () {
     const ran = await runText(
       'user.mjs',
       `import { KnockListener, mock, oneTime, udpSocket } from 'portknock';
-       ${LISTENER} await listener.start(); await listener.stop(); console.log('stopped');`,
+       ${listenerAt(await freePort())} await listener.start(); await listener.stop(); console.log('stopped');`,
     );
     assert.deepEqual([ran.code, ran.stdout], [0, 'stopped\n'], ran.stderr);
   });
@@ -43,7 +44,7 @@ describe('the packed package', function () {
     const ran = await runText(
       'user.cjs',
       `const { KnockListener, mock, oneTime, udpSocket } = require('portknock');
-       ${LISTENER} listener.start().then(() => listener.stop()).then(() => console.log('stopped'));`,
+       ${listenerAt(await freePort())} listener.start().then(() => listener.stop()).then(() => console.log('stopped'));`,
     );
     assert.deepEqual([ran.code, ran.stdout], [0, 'stopped\n'], ran.stderr);
   });
@@ -99,14 +100,14 @@ describe('the packed package', function () {
 });
 
 describe('the types of the packed package', function () {
-  this.timeout(180_000);
+  this.timeout(300_000);
 
   const esm = `
     import { isKnockError, KnockListener, mock, oneTime, udpSocket, type FirewallDriver, type Grant } from 'portknock';
     import { Knocker, parseProfile, type Profile } from 'portknock/knocker';
     import * as testing from 'portknock/testing';
     const driver: FirewallDriver = mock();
-    export ${LISTENER.trim().replace('mock()', 'driver')}
+    export ${listenerAt(40_100).trim().replace('mock()', 'driver')}
     listener.on('grant', ({ grant, scheme }) => { const one: Grant = grant; const name: string = scheme; void [one, name]; });
     listener.on('close', ({ reason }) => { const one: 'used' | 'expired' | 'revoked' | 'superseded' = reason; void one; });
     // @ts-expect-error no such event
@@ -149,7 +150,7 @@ describe('the types of the packed package', function () {
 });
 
 describe('the installed programs', function () {
-  this.timeout(180_000);
+  this.timeout(300_000);
 
   const version = (JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }).version;
   for (const program of ['portknock', 'portknockd']) {

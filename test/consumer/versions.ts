@@ -49,10 +49,14 @@ async function fetchAll(): Promise<string> {
   try {
     for (const name of ['package.json', 'package-lock.json'])
       await copyFile(join(HERE, name), join(making, name));
-    await run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline'], {
-      cwd: making,
-      timeout: 300_000,
-    });
+    await run(
+      'npm',
+      ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline', '--fetch-retries=5'],
+      {
+        cwd: making,
+        timeout: 600_000,
+      },
+    );
     await Promise.all(
       NODES.flatMap((version) =>
         ['include', 'share', 'CHANGELOG.md', 'README.md'].map((part) =>

@@ -4,6 +4,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { copyFile, rm, writeFile } from 'node:fs/promises';
+import { until } from '../e2e/support.ts';
+import type { Machine } from '../support/machine.ts';
 import { pcap } from '../support/savefile.ts';
 import type { Block } from './blocks.ts';
 import { put, type Prepare } from './stage.ts';
@@ -41,19 +43,44 @@ const asWhileItRuns: Prepare = async (stage) => {
   await stage.gatewayRuns();
 };
 
+/** Alice knocks, and the gateway has heard of it. */
+const aliceKnocks: Prepare = async ({ gateway, laptop }) => {
+  await laptop.must('portknock send -p alice.knock ssh');
+  await grantOf(gateway, 'alice');
+};
+
+/** The row that the gateway has of a client that has knocked: what the knock sets going takes its time. */
+export const grantOf = (gateway: Machine, client: string): Promise<string> =>
+  until(`${client} has a grant`, async () => {
+    const { stdout } = await gateway.must('portknock grants');
+    return stdout.split('\n').find((row) => row.includes(` ${client} `));
+  });
+
+/** Takes back what is open: a client that is slow to get in knocks again, and nobody uses what that has opened. */
+export const takeBack = async (gateway: Machine): Promise<void> => {
+  const { stdout } = await gateway.must('portknock grants --json');
+  // One that ends meanwhile is no loss.
+  for (const line of stdout.split('\n').filter((each) => each !== ''))
+    await gateway.sh(`portknock revoke ${(JSON.parse(line) as { id: string }).id}`);
+};
+
+/** Openings stay open while a page is typed. */
+const asLongOpen = (text: string): string => text.replace('open_for: 30s', 'open_for: 10m');
+
 /** And alice has knocked. */
 const asWithAGrant: Prepare = async (stage) => {
-  await asWhileItRuns(stage);
-  await stage.laptop.must('portknock send -p alice.knock ssh');
+  await stage.configure(asLongOpen);
+  await stage.gatewayRuns();
+  await aliceKnocks(stage);
 };
 
 /** A gateway from before there was an account, with something open. */
 const asOneProcess: Prepare = async (stage) => {
-  await stage.configure((text) => text.replace(/^user:.*\n/mu, '').replace('open_for: 30s', 'open_for: 5m'));
+  await stage.configure((text) => asLongOpen(text.replace(/^user:.*\n/mu, '')));
   // Its number is that of other machines' too, and they may run.
   await stage.gateway.must('userdel --force portknock && chown -R root: /var/lib/portknock');
   await stage.gatewayRuns();
-  await stage.laptop.must('portknock send -p alice.knock ssh');
+  await aliceKnocks(stage);
 };
 
 /** In place of systemctl. */
@@ -80,7 +107,7 @@ const asUnderSystemd: Prepare = async (stage) => {
 
 /** The grant is there, and goes as the page says. */
 const theGrantIsTakenBack: Prepare = async ({ gateway }) => {
-  const [, row = ''] = (await gateway.must('portknock grants')).stdout.split('\n');
+  const row = await grantOf(gateway, 'alice');
   assert.match(row, /^[0-9a-f]{8} +alice +ssh +22\/tcp .*unused$/u);
   await gateway.must(`portknock revoke ${row.slice(0, 4)}`);
   assert.doesNotMatch((await gateway.must('portknock grants')).stdout, /alice/u);
@@ -111,11 +138,9 @@ const nameTheGateway: Prepare = async ({ gateway }) => {
   await writeFile(file, `gateway: gw.example\naccess_key_file: gateway.key\n${text}`);
 };
 
-/** Before or after a knock. A client that is slow to get in knocks again: what that opened and nobody used is taken back. */
+/** Before or after a knock. */
 const isHidden: Prepare = async ({ gateway, laptop }) => {
-  const { stdout } = await gateway.must('portknock grants --json');
-  for (const line of stdout.split('\n').filter((each) => each !== ''))
-    await gateway.must(`portknock revoke ${(JSON.parse(line) as { id: string }).id}`);
+  await takeBack(gateway);
   assert.equal((await laptop.sh('ssh -o ConnectTimeout=1 root@gw.example true')).status, 255);
 };
 

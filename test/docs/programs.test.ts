@@ -32,7 +32,7 @@ const PROGRAMS = allPages()
   .filter(({ language }) => ['js', 'ts', 'mjs', 'javascript', 'typescript'].includes(language));
 
 describe('the programs of the pages', function () {
-  this.timeout(180_000);
+  this.timeout(300_000);
 
   it('have a name and a test that runs them', () => {
     assert.ok(PROGRAMS.length >= 6);

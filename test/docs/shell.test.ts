@@ -58,7 +58,7 @@ describe('the commands of npm', () => {
 });
 
 describeInNamespaces('the commands of a page', function () {
-  this.timeout(60_000);
+  this.timeout(300_000);
 
   after(() => Promise.all([...open.values()].map((stage) => stage.close())));
 

@@ -7,7 +7,7 @@ import type { Machine } from '../support/machine.ts';
 
 /** The prompt says what the last command returned. */
 const PROMPT = /\[(\d+)\] (\w+)> $/u;
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 
 export class Shell {
   /** All that has appeared on the screen, line ends as a file has them. */

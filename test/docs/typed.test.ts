@@ -11,6 +11,7 @@ import { Machine } from '../support/machine.ts';
 import { createWorld, type World } from '../support/netns.ts';
 import type { Sshd } from '../support/sshd.ts';
 import { blocksOf, readPage } from './blocks.ts';
+import { grantOf, takeBack } from './pages.ts';
 import { registryUrl, startRegistry } from './registry.ts';
 import { Shell } from './shell.ts';
 import { sshdOn } from './stage.ts';
@@ -38,7 +39,7 @@ const DEFAULT_DROP = [
 ].join('\n');
 
 describeInNamespaces('the README typed, on a host that drops what it does not know', function () {
-  this.timeout(180_000);
+  this.timeout(300_000);
   let world: World;
   let folder: string;
   let gateway: Machine;
@@ -127,6 +128,8 @@ describeInNamespaces('the README typed, on a host that drops what it does not kn
     }
     assert.ok(earlier !== undefined);
     await earlier.wait(/still here\n/u, earlier.start('echo still here'));
+    // A client that is slow to get in knocks again; otherwise the one connection has to be enough.
+    if (at.gateway.screen.split(' grant ').length > 2) await takeBack(gateway);
     const second = await laptop.sh('ssh -o ConnectTimeout=1 root@gw.example true');
     assert.equal(second.status, 255, 'the knock was for one connection');
     assert.match(at.gateway.screen, / grant .*client=alice/u);
@@ -162,8 +165,9 @@ describeInNamespaces('the README typed, on a host that drops what it does not kn
   it('tells how it is and who may connect, and takes that back', async () => {
     assert.match(README, /`portknock status` tells how the daemon is and why knocks were refused/u);
     assert.match((await gateway.must('portknock status')).stdout, /alice|grants?/u);
+    await takeBack(gateway);
     await laptop.must('portknock send -p alice.knock ssh');
-    const [, row = ''] = (await gateway.must('portknock grants')).stdout.split('\n');
+    const row = await grantOf(gateway, 'alice');
     assert.match(row, /^[0-9a-f]{8} +alice +ssh /u);
     await gateway.must(`portknock revoke ${row.slice(0, 8)}`);
     const refused = await laptop.sh('ssh -o ConnectTimeout=1 root@gw.example true');

@@ -17,7 +17,7 @@ const ADVISORY = {
 };
 
 describe('the audit of the dependencies', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let server: Server;
   let answer: { readonly status: number; readonly body: unknown };
   let asked = 0;

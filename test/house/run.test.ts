@@ -15,7 +15,7 @@ const PASSES = "it('passes', () => undefined);";
 const LANES = ['e2e/z', 'e2e/a', 'e2e/attacks/a', 'docs/a', 'unit/a'] as const;
 
 describe('npm test', function () {
-  this.timeout(60_000);
+  this.timeout(300_000);
   let folder: string;
   let tree: string;
   let counts: string;
@@ -35,7 +35,10 @@ describe('npm test', function () {
   });
   after(() => rm(folder, { recursive: true, force: true }));
 
-  const start = async (tests: Partial<Record<(typeof LANES)[number], string>>): Promise<ChildProcess> => {
+  const start = async (
+    tests: Partial<Record<(typeof LANES)[number], string>>,
+    more: NodeJS.ProcessEnv = {},
+  ): Promise<ChildProcess> => {
     for (const lane of LANES) {
       const file = join(tree, 'test', `${lane}.test.ts`);
       await mkdir(dirname(file), { recursive: true });
@@ -46,6 +49,7 @@ describe('npm test', function () {
       ...process.env,
       PORTKNOCK_TEST_COUNTS: counts,
       TMPDIR: join(folder, 'tmp'),
+      ...more,
     };
     delete env.NODE_V8_COVERAGE;
     const stdio = ['ignore', 'pipe', 'pipe'] as const;
@@ -70,13 +74,14 @@ describe('npm test', function () {
   });
 
   it('is red for each lane that ends early, is killed, has no test or leaves a process behind', async () => {
-    const child = await start({
+    const tests = {
       'e2e/z': `${PASSES} it('leaves', () => process.exit(0));`,
       'e2e/a': "it('is killed', () => process.kill(process.pid, 'SIGKILL'));",
       'e2e/attacks/a': "describe('nothing', () => undefined);",
       'docs/a': `import { spawn } from 'node:child_process';
         it('starts', () => spawn('sleep', ['1000'], { stdio: 'inherit' }).unref());`,
-    });
+    };
+    const child = await start(tests, { PORTKNOCK_TEST_LINGER_MS: '5000' });
     child.stdout?.resume();
     assert.deepEqual(await once(child, 'exit'), [1, null]);
     const { failures, ...totals } = await counted();
