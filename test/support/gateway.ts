@@ -128,7 +128,7 @@ export class Gateway {
         cwd: process.cwd(),
       }),
     );
-    await gateway.wait('ready');
+    await gateway.wait('ready', { timeoutMs: 60_000 });
     return gateway;
   }
 

@@ -279,7 +279,7 @@ export function describeAttack(
 ): void {
   for (const driver of drivers) {
     describeInNamespaces(`${title} (${driver})`, function () {
-      this.timeout(60_000);
+      this.timeout(120_000);
       let field: Field;
       before(async () => {
         field = await fieldOf(driver);
