@@ -1,5 +1,5 @@
 // Run inside a namespace by renewal.test.ts and hint-flood.test.ts: a live capture whose hints change quickly, and a
-// sender of numbered datagrams with those hints. `capture-script.ts watch DEVICE EPOCH_MS [plain]` until its input
+// sender of numbered datagrams with those hints. `capture-script.ts watch DEVICE EPOCH_MS [plain [COUNT]]` until its input
 // ends; `capture-script.ts send HOST EPOCH_MS COUNT PER_SECOND`.
 
 import { createSocket } from 'node:dgram';
@@ -30,7 +30,8 @@ function needsFor(epochMs: number, more: readonly CaptureNeed[]): readonly Captu
   ];
 }
 
-async function watch(device: string, epochMs: number, plain: boolean): Promise<void> {
+/** `all`: as many must have come or be lost before it ends, or much time must have passed. */
+async function watch(device: string, epochMs: number, plain: boolean, all: number): Promise<void> {
   const numbers: number[] = [];
   const warnings: string[] = [];
   const view = new PacketView();
@@ -68,6 +69,8 @@ async function watch(device: string, epochMs: number, plain: boolean): Promise<v
   });
   await once(process.stdin, 'end');
   await renewing;
+  for (const deadline = Date.now() + 20_000; numbers.length + lost < all && Date.now() < deadline;)
+    await pause(50);
   await source.close();
   const watched: Watched = { frames, numbers, lost, renewals, warnings };
   process.stdout.write(`${JSON.stringify(watched)}\n`);
@@ -95,5 +98,5 @@ async function send(host: string, epochMs: number, count: number, perSecond: num
 }
 
 const [, , role = '', target = '', epochMs = '', ...rest] = process.argv;
-if (role === 'watch') await watch(target, Number(epochMs), rest[0] === 'plain');
+if (role === 'watch') await watch(target, Number(epochMs), rest[0] === 'plain', Number(rest[1] ?? 0));
 else await send(target, Number(epochMs), Number(rest[0]), Number(rest[1]));

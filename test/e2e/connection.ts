@@ -13,7 +13,7 @@ import { ACK, FIN, RST, SYN } from '../../lib/packet/view.ts';
 import type { Agent } from '../support/agent.ts';
 import { frame } from '../support/frames.ts';
 import type { World } from '../support/netns.ts';
-import { inject, pause } from './support.ts';
+import { ANSWERED, inject, pause, until } from './support.ts';
 
 /** A port of the gateway's host, and how it is opened for the client. */
 export interface Door {
@@ -87,7 +87,7 @@ export async function keepsPortsShut(
   const localPort = lastPort;
   const peer = { host: world.address[family], source: world.client[family], port, localPort };
   assert.equal(await door.open(), 1);
-  const first = await outside.connect(peer);
+  const first = await outside.connect({ ...peer, ...ANSWERED });
   assert.equal(first.outcome, 'talks');
   await closed();
   if (end === 'reset of the server') assert.ok((await door.inside.reset(null)) >= 1);
@@ -147,8 +147,11 @@ export async function connectsAgain(door: Door, { iptables = 'iptables-nft' } = 
   const lossy = [...from, '--tcp-flags', 'SYN,ACK', 'SYN,ACK', '-j', 'DROP'];
   await world.gateway.must(filter, ['-I', 'OUTPUT', '1', ...lossy]);
   const admits = await door.open();
-  const waiting = outside.connect({ host: world.address[family], port, timeoutMs: 8000 });
-  await pause(900);
+  const waiting = outside.connect({ host: world.address[family], port, ...ANSWERED });
+  await until('a SYN-ACK is lost', async () => {
+    const counted = await world.gateway.must(filter, ['-nvxL', 'OUTPUT', '1']);
+    return Number(/^\s*(\d+)/u.exec(counted)?.[1] ?? 0) > 0;
+  });
   await world.gateway.must(filter, ['-D', 'OUTPUT', ...lossy]);
   const { outcome, ms } = await waiting;
   assert.equal(outcome, 'talks');
@@ -157,7 +160,8 @@ export async function connectsAgain(door: Door, { iptables = 'iptables-nft' } = 
 }
 
 async function connect({ world, outside, family, port }: Door): Promise<string> {
-  return (await outside.connect({ host: world.address[family], port, source: world.client[family] })).outcome;
+  const peer = { host: world.address[family], port, source: world.client[family], ...ANSWERED };
+  return (await outside.connect(peer)).outcome;
 }
 
 function segment(

@@ -2,6 +2,7 @@
 // when the one at the head of its list is done.
 
 import assert from 'node:assert/strict';
+import { isLate, until } from '../support.ts';
 import { attack, onBoth, onKnockd } from './attack.ts';
 import { DOOR, PLAIN } from './clients.ts';
 
@@ -16,17 +17,20 @@ attack('10. knocks of many at once', () => {
     const knocks = family === 4 ? PLAIN : DOOR;
     for (const count of [2, 50]) {
       onBoth(`open for all ${count} sources whose knocks alternate (IPv${family})`, async (field) => {
-        const before = field.gateway.of('grant').length;
-        const all = Array.from({ length: count }, (_, i) =>
-          field.plain({ family, src: SOURCES[family](i), srcPort: 30_000 + i }, knocks),
-        );
-        await field.inject(knocks.flatMap((_, knock) => all.map((frames) => frames[knock] as Buffer)));
-        await field.gateway.wait('grant', { count: before + count });
-        const sources = field.gateway
-          .of('grant')
-          .slice(before)
-          .map(({ source }) => source);
-        assert.equal(new Set(sources).size, count);
+        const { gateway } = field;
+        const before = gateway.of('grant').length;
+        const all = Array.from({ length: count }, (_, i) => SOURCES[family](i));
+        const left = (): string[] => {
+          const grants = gateway.of('grant').slice(before);
+          return all.filter((src) => !grants.some(({ source }) => source === src));
+        };
+        // More than once only if a firewall that was too slow asks for it.
+        while (left().length > 0) {
+          const seen = gateway.events.length;
+          const frames = left().map((src, i) => field.plain({ family, src, srcPort: 30_000 + i }, knocks));
+          await field.inject(knocks.flatMap((_, knock) => frames.map((each) => each[knock] as Buffer)));
+          await until('all are let in', () => left().length === 0 || gateway.events.slice(seen).some(isLate));
+        }
       });
     }
 

@@ -12,6 +12,7 @@ import {
   keepsPortsShut,
   survivesForged,
 } from '../connection.ts';
+import { ANSWERED } from '../support.ts';
 import { attack, onBoth } from './attack.ts';
 import { type Field } from './field.ts';
 
@@ -41,7 +42,7 @@ attack('15. a second connection through one opening', () => {
     const race = (field: Field): Promise<void> => admitsInRaces(doorOf(field, family), RACES);
     onBoth(`does not come about when eight race, ${RACES} times (IPv${family})`, race, {
       alone: true,
-      timeoutMs: RACES * 200 + 30_000,
+      timeoutMs: RACES * 400 + 60_000,
     });
     for (const end of ENDS)
       onBoth(`does not come about on the ports of the first after the ${end} (IPv${family})`, (field) =>
@@ -60,7 +61,8 @@ attack('16. the one connection', () => {
     const sessions: number[] = [];
     for (const family of [4, 6] as const) {
       const session = async (): Promise<void> => {
-        const { id, outcome } = await field.outside.connect({ host: field.world.address[family], port: 22 });
+        const peer = { host: field.world.address[family], port: 22, ...ANSWERED };
+        const { id, outcome } = await field.outside.connect(peer);
         assert.equal(outcome, 'talks');
         sessions.push(id);
       };
@@ -68,11 +70,12 @@ attack('16. the one connection', () => {
       await session();
     }
     const live = async (when: string): Promise<void> => {
-      for (const id of sessions) assert.equal(await field.outside.talk({ id }), true, when);
+      for (const id of sessions) assert.equal(await field.outside.talk({ id, ...ANSWERED }), true, when);
     };
     await live('its opening used up');
+    const reloads = field.gateway.of('reload').length;
     process.kill(field.gateway.pid, 'SIGHUP');
-    await field.gateway.wait('reload');
+    await field.gateway.wait('reload', { count: reloads + 1 });
     await live('after a reload');
     await field.gateway.end('SIGKILL');
     await live('after kill -9');

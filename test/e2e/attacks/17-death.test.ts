@@ -9,6 +9,9 @@ import { attack, onBoth, onKnockd } from './attack.ts';
 import { type Field } from './field.ts';
 
 const OPEN_MS = 2000;
+/** What is to be used must not end while a slow machine is on its way to that. */
+const LONGER_MS = 5000;
+const CLOSE_SECONDS = 5;
 /** The first signal puts the clock an hour on, the second an hour back from where it was at first. */
 const HOOK = `data:text/javascript,${encodeURIComponent(
   'const real=Date.now.bind(Date);let n=0;Date.now=()=>real()+[0,3600e3,-3600e3][n];process.on("SIGUSR2",()=>{n+=1})',
@@ -18,10 +21,10 @@ attack('17. an opening whose gateway', () => {
   const config = { openFor: `${OPEN_MS / 1000}s` };
 
   /** Opens to both families, and gives the time at which both must be closed. */
-  const opened = async (field: Field): Promise<number> => {
+  const opened = async (field: Field, openMs = OPEN_MS): Promise<number> => {
     await field.granted(() => field.spa('alice', { family: 4 }).knock());
     await field.granted(() => field.spa('alice', { family: 6 }).knock());
-    return Date.now() + OPEN_MS;
+    return Date.now() + openMs;
   };
   const closed = async (field: Field, until: number): Promise<void> => {
     await pause(until - Date.now() + 150);
@@ -48,7 +51,7 @@ attack('17. an opening whose gateway', () => {
       await field.restarted();
       const before = await rules(field);
       for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-        const until = await opened(field);
+        const until = await opened(field, LONGER_MS);
         await field.gateway.end(signal);
         await field.used({ family: 4 });
         await closed(field, until);
@@ -58,7 +61,7 @@ attack('17. an opening whose gateway', () => {
         await field.used();
       }
     },
-    { config },
+    { config: { openFor: `${LONGER_MS / 1000}s` } },
   );
 
   onBoth(
@@ -103,14 +106,14 @@ attack('17. an opening whose gateway', () => {
   );
 
   onKnockd('was real knockd stays for ever when systemd kills what waits to close it', async (field) => {
-    await field.knockd.start({ closeAfter: 1 });
+    await field.knockd.start({ closeAfter: CLOSE_SECONDS });
     await field.inject(field.plain());
     assert.ok(await field.knockd.opens());
-    const [sleeper = 0] = field.knockd.sleepers();
+    const sleeper = field.knockd.sleepers()[0] ?? assert.fail('nobody waits');
     // As a unit with KillMode=mixed is stopped: TERM for the main process, KILL for all others.
     process.kill(field.knockd.pid, 'SIGTERM');
     process.kill(sleeper, 'SIGKILL');
-    await pause(1300);
+    await pause(CLOSE_SECONDS * 1000 + 300);
     assert.equal(await field.connect({ port: field.knockd.port }), 'talks');
   });
 });

@@ -3,12 +3,12 @@
 
 import { type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { World } from '../../support/netns.ts';
-import { pause } from '../support.ts';
+import { pause, until } from '../support.ts';
 
 const PORT = 2022;
 const CHAIN = 'KNOCKD';
@@ -88,10 +88,10 @@ export class RealKnockd {
     const args = ['-i', this.#world.device, '-c', this.config];
     const child = this.#world.gateway.spawn('knockd', args, { stdio: 'ignore' });
     this.#child = child;
-    for (const deadline = Date.now() + 3000; !(await this.log()).includes('listening on');) {
-      if (Date.now() > deadline || child.exitCode !== null) throw new Error('knockd did not start');
-      await pause(20);
-    }
+    await until('knockd listens', async () => {
+      if (!this.runs) throw new Error('knockd did not start');
+      return (await this.log()).includes('listening on');
+    });
   }
 
   async log(): Promise<string> {
@@ -100,8 +100,7 @@ export class RealKnockd {
 
   /** Processes that wait to close the port again. */
   sleepers(): number[] {
-    const text = readFileSync(`/proc/${this.pid}/task/${this.pid}/children`, 'latin1');
-    return text.split(' ').filter(Boolean).map(Number);
+    return childrenOf(this.pid);
   }
 
   /** Rules that let somebody in. */
@@ -113,7 +112,7 @@ export class RealKnockd {
 
   /** Whether as many rules let somebody in before the time is up. */
   async opens(options: { family?: 4 | 6; count?: number; timeoutMs?: number } = {}): Promise<boolean> {
-    const { family = 4, count = 1, timeoutMs = 3000 } = options;
+    const { family = 4, count = 1, timeoutMs = 20_000 } = options;
     for (const deadline = Date.now() + timeoutMs; Date.now() < deadline; await pause(30)) {
       if ((await this.openings(family)).length >= count) return true;
     }
@@ -126,11 +125,19 @@ export class RealKnockd {
     this.#child = null;
     if (child === null) return;
     if (child.exitCode === null && child.signalCode === null) {
-      const text = readFileSync(`/proc/${child.pid ?? 0}/task/${child.pid ?? 0}/children`, 'latin1');
       const gone = once(child, 'exit');
       child.kill('SIGKILL');
       await gone;
-      for (const pid of text.split(' ').filter(Boolean)) process.kill(Number(pid), 'SIGKILL');
+    }
+    for (const pid of this.#left()) {
+      const commands = childrenOf(pid);
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // Its time was over.
+      }
+      // What it runs at this moment would change the next test's rules.
+      for (const command of commands) await until('its command has ended', () => isOver(command));
     }
     for (const program of ['iptables-nft', 'ip6tables-nft']) {
       await this.#world.gateway.must(program, ['-F', CHAIN]);
@@ -138,9 +145,42 @@ export class RealKnockd {
     }
   }
 
+  /** Those who wait when it has ended, by itself perhaps: nobody's children, but in this namespace. */
+  #left(): number[] {
+    const spaceOf = (pid: number | string): string => look(() => readlinkSync(`/proc/${pid}/ns/net`));
+    const space = spaceOf(this.#world.gateway.pid);
+    const isKnockd = (pid: string): boolean =>
+      look(() => readFileSync(`/proc/${pid}/comm`, 'latin1')).trim() === 'knockd';
+    return readdirSync('/proc')
+      .filter((pid) => /^\d+$/u.test(pid) && isKnockd(pid) && spaceOf(pid) === space)
+      .map(Number);
+  }
+
   /** For the very end. */
   async remove(): Promise<void> {
     await this.end();
     await rm(this.#folder, { recursive: true });
+  }
+}
+
+/** What it has started and has not waited for yet. */
+function childrenOf(pid: number): number[] {
+  return look(() => readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1'))
+    .split(' ')
+    .filter(Boolean)
+    .map(Number);
+}
+
+/** Whether it has ended, or waits for its parent to notice. */
+function isOver(pid: number): boolean {
+  return look(() => readFileSync(`/proc/${pid}/cmdline`, 'latin1')) === '';
+}
+
+/** Of a process that may end at any moment. */
+function look(read: () => string): string {
+  try {
+    return read();
+  } catch {
+    return '';
   }
 }

@@ -97,7 +97,7 @@ describeAttack('a gateway that is out of file descriptors', (get, driver) => {
     await relieved(field);
     for (const family of FAMILIES) await resumes(field, family);
     process.kill(field.gateway.pid, 'SIGHUP');
-    await field.gateway.wait('reload', { timeoutMs: 10_000 });
+    await field.gateway.wait('reload');
     for (const family of FAMILIES) await resumes(field, family);
   });
 });

@@ -34,7 +34,8 @@ describeInNamespaces('the lock of the iptables, held by another program', functi
   after(() => bench.destroy());
 
   it(`for ${HELD_SECONDS} s delays a start, which says what it waits for, and then closes the ports`, async () => {
-    const script = `mount -t tmpfs none /run; flock /run/xtables.lock sh -c ${HOLD} sh $$ & sleep 0.1`;
+    const isHeld = 'until ! flock -n /run/xtables.lock true; do sleep 0.02; done';
+    const script = `mount -t tmpfs none /run; flock /run/xtables.lock sh -c ${HOLD} sh $$ & ${isHeld}`;
     const began = performance.now();
     gateway = await startAmong(bench.world, site, script);
     assert.ok(performance.now() - began > HELD_SECONDS * 900, 'it cannot have set up before');
@@ -55,12 +56,14 @@ describeInNamespaces('the lock of the iptables, held by another program', functi
       try {
         const from = gateway.events.length;
         await bench.knock({ family, claim: PREFIX[family] });
-        await bench.knock({ family, services: ['web'] });
+        const web = { family, client: 'bob', services: ['web'] } as const;
+        assert.equal(await bench.outcome(gateway, web), 'granted');
+        assert.equal(await bench.connect({ family, port: 443 }), 'talks');
         assert.equal((await until(gateway, ({ event }) => event === 'reject', from)).reason, 'grant-failed');
         const { message } = await until(gateway, ({ event }) => event === 'error', from);
         assert.match(String(message), /^ip6?tables-legacy-restore failed: .* for more than 1 s \(try again/u);
-        assert.equal((await until(gateway, ({ event }) => event === 'grant', from)).service, 'web');
-        assert.equal(await bench.connect({ family, port: 443 }), 'talks');
+        const grants = gateway.events.slice(from).filter(({ event }) => event === 'grant');
+        assert.deepEqual([...new Set(grants.map(({ service }) => service))], ['web']);
       } finally {
         await release();
       }
@@ -86,7 +89,8 @@ describeInNamespaces('the lock of the iptables, held by another program', functi
     await release();
     assert.equal(await bench.connect({ port: 443 }), 'refused');
     assert.deepEqual(gateway.of('grant'), []);
-    assert.equal(await bench.outcome(gateway), 'granted');
+    // What is held back of the refusals may still come.
+    assert.equal(await bench.outcome(gateway, { client: 'bob' }), 'granted');
     assert.equal(await bench.connect(), 'talks');
   });
 });

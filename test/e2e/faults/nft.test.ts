@@ -3,11 +3,11 @@
 // nft that ended not said: went red.)
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import type { Event } from '../../support/gateway.ts';
 import { pause } from '../support.ts';
 import { describeAttack, type Field } from '../attacks/field.ts';
 import { until } from './bench.ts';
+import { childOf } from './resuming.ts';
 
 const ROUNDS = 8;
 
@@ -76,10 +76,6 @@ function isOfNft({ event, message }: Event): boolean {
 }
 
 /** The one that runs. */
-function nftOf({ gateway: { pid } }: Field): number {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' ').filter(Boolean);
-  const found = children
-    .map(Number)
-    .find((child) => readFileSync(`/proc/${child}/comm`, 'latin1').trim() === 'nft');
-  return found ?? assert.fail('no nft runs');
+function nftOf({ gateway }: Field): number {
+  return childOf(gateway, /^nft\0/u) ?? assert.fail('no nft runs');
 }

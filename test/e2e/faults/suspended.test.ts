@@ -6,8 +6,8 @@ import { describeAttack } from '../attacks/field.ts';
 import { pause, until } from '../support.ts';
 import { CAPTURE, childOf, closed, FAMILIES, listen, refusesAll, resumes } from './resuming.ts';
 
-const OPEN_MS = 2000;
-const SUSPENDED_MS = process.env.PORTKNOCK_SLOW === '1' ? 40_000 : 4000;
+const OPEN_MS = 4000;
+const SUSPENDED_MS = process.env.PORTKNOCK_SLOW === '1' ? 40_000 : 6000;
 
 describeAttack('a machine that is suspended', (get) => {
   it(`for ${SUSPENDED_MS / 1000} s has closed on time, says so when it goes on, and takes fresh knocks alone`, async function () {

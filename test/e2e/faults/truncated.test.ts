@@ -116,7 +116,8 @@ describe('the replay file of a start', function () {
     }));
 });
 
-describe('the grant journal of a start', () => {
+describe('the grant journal of a start', function () {
+  this.timeout(60_000);
   const grant = (id: string, more: Partial<Grant> = {}): Grant => ({
     ...{ id, client: 'alice', source: '192.0.2.7', service: 'ssh', protocol: 'tcp', port: 22 },
     ...{ openUntil: 1_700_000_030_000, connections: 1, ...more },
