@@ -12,8 +12,8 @@ import { createInterface } from 'node:readline';
 import { ACK, FIN, RST, SYN } from '../../lib/packet/view.ts';
 import type { Agent } from '../support/agent.ts';
 import { frame } from '../support/frames.ts';
-import type { World } from '../support/netns.ts';
-import { inject, pause } from './support.ts';
+import type { Namespace, World } from '../support/netns.ts';
+import { inject, pause, until } from './support.ts';
 
 /** A port of the gateway's host, and how it is opened for the client. */
 export interface Door {
@@ -147,13 +147,21 @@ export async function connectsAgain(door: Door, { iptables = 'iptables-nft' } = 
   const lossy = [...from, '--tcp-flags', 'SYN,ACK', 'SYN,ACK', '-j', 'DROP'];
   await world.gateway.must(filter, ['-I', 'OUTPUT', '1', ...lossy]);
   const admits = await door.open();
-  const waiting = outside.connect({ host: world.address[family], port, timeoutMs: 8000 });
-  await pause(900);
+  const waiting = outside.connect({ host: world.address[family], port });
+  await dropped({ space: world.gateway, filter });
   await world.gateway.must(filter, ['-D', 'OUTPUT', ...lossy]);
   const { outcome, ms } = await waiting;
   assert.equal(outcome, 'talks');
   assert.ok(ms > 900, `connected only by a repeated SYN, after ${ms.toFixed(0)} ms`);
   assert.equal(await connect(door), admits === 1 ? 'refused' : 'talks');
+}
+
+/** Waits until the first rule of OUTPUT has dropped something. */
+export async function dropped({ space, filter }: { space: Namespace; filter: string }): Promise<void> {
+  await until('a SYN-ACK is lost', async () => {
+    const counted = await space.must(filter, ['-vxnL', 'OUTPUT', '1']);
+    return Number.parseInt(counted.trim(), 10) > 0;
+  });
 }
 
 async function connect({ world, outside, family, port }: Door): Promise<string> {

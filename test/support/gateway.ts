@@ -54,9 +54,9 @@ export class Site {
  * The configuration of most tests: ssh on port 22, a one-time client `field`. `backend`: one of iptables', or nftables.
  */
 export function configFor(
-  options: { backend?: string; openFor?: string; more?: string; clients?: string } = {},
+  options: { backend?: string; openFor?: string; step?: number; more?: string; clients?: string } = {},
 ): string {
-  const { backend = 'auto', openFor = '30s', more = '', clients = '' } = options;
+  const { backend = 'auto', openFor = '30s', step = 2, more = '', clients = '' } = options;
   return [
     ...(backend === 'nftables'
       ? ['firewall: nftables']
@@ -64,7 +64,7 @@ export function configFor(
     'services: { ssh: { port: 22 } }',
     `open_for: ${openFor}`,
     'clients:',
-    `  field: { scheme: one-time, secret: "${FIELD_SECRET.toString('base64')}", step: 2, services: [ssh] }`,
+    `  field: { scheme: one-time, secret: "${FIELD_SECRET.toString('base64')}", step: ${step}, services: [ssh] }`,
     clients,
     more,
     '',
@@ -80,12 +80,17 @@ async function isSeparated(site: Pick<Site, 'config'> | { readonly knockd: strin
   return /^user:/mu.test(await readFile(site.config, 'utf8'));
 }
 
+/** For what takes a moment on a quiet machine. */
+const PATIENCE_MS = 20_000;
+
 /** A running portknockd. */
 export class Gateway {
   readonly events: Event[] = [];
   #stderr = '';
   readonly #child: ChildProcess;
-  #changed: () => void = () => undefined;
+  /** It has ended, and all that it said has been read. */
+  #closed = false;
+  readonly #waiting = new Set<() => void>();
 
   private constructor(child: ChildProcess) {
     this.#child = child;
@@ -97,7 +102,8 @@ export class Gateway {
     child.stderr?.on('data', (chunk: Buffer) => {
       this.#stderr += chunk.toString();
     });
-    child.once('exit', () => {
+    child.once('close', () => {
+      this.#closed = true;
       this.#changed();
     });
   }
@@ -122,7 +128,7 @@ export class Gateway {
         cwd: process.cwd(),
       }),
     );
-    await gateway.wait('ready', { timeoutMs: 20_000 });
+    await gateway.wait('ready');
     return gateway;
   }
 
@@ -137,26 +143,36 @@ export class Gateway {
   }
 
   /** Waits for the `count`-th event of a kind. */
-  async wait(kind: Event['event'], { count = 1, timeoutMs = 5000 } = {}): Promise<Event> {
+  wait(kind: Event['event'], { count = 1, timeoutMs = PATIENCE_MS } = {}): Promise<Event> {
+    return this.find(`${kind} number ${count}`, () => this.of(kind)[count - 1], timeoutMs);
+  }
+
+  /** Waits for an event that is looked for whenever there is another one. */
+  async find(what: string, look: () => Event | undefined, timeoutMs = PATIENCE_MS): Promise<Event> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
-      const found = this.of(kind)[count - 1];
+      const found = look();
       if (found !== undefined) return found;
-      const ended = this.#child.exitCode !== null || this.#child.signalCode !== null;
       const left = deadline - Date.now();
-      if (ended || left <= 0) {
+      if (this.#closed || left <= 0) {
         throw new Error(
-          `no ${kind} number ${count}${ended ? ', portknockd has ended' : ''}: ${JSON.stringify(this.events)} ${this.#stderr}`,
+          `no ${what}${this.#closed ? ', portknockd has ended' : ''}: ${JSON.stringify(this.events)} ${this.#stderr}`,
         );
       }
-      await new Promise<void>((wake) => {
-        const timer = setTimeout(wake, left);
-        this.#changed = () => {
+      await new Promise<void>((resolve) => {
+        const wake = (): void => {
           clearTimeout(timer);
-          wake();
+          this.#waiting.delete(wake);
+          resolve();
         };
+        const timer = setTimeout(wake, left);
+        this.#waiting.add(wake);
       });
     }
+  }
+
+  #changed(): void {
+    for (const wake of [...this.#waiting]) wake();
   }
 
   /** Ends it with a signal and waits; resolves to how long that took, milliseconds. */
