@@ -4,7 +4,6 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect as connectTcp, createServer, type Socket } from 'node:net';
-import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { isKnockError, KnockError, messageOf, type KnockErrorCode } from '../../lib/errors.ts';
 import type { FirewallDriver, Grant, Opening, Service } from '../../lib/firewall/driver.ts';
@@ -159,10 +158,22 @@ let driver: FirewallDriver = iptables();
  * Resolves after so much time, or when aborted. What has come while this process stood still is looked at before, and a
  * standstill takes no more than a part of the time.
  */
-async function passes(ms: number, signal: AbortSignal): Promise<void> {
-  const options = { signal, ref: false };
-  for (let part = 0; part < PARTS; part += 1) await pause(ms / PARTS, null, options).catch(() => undefined);
-  await pause(1, null, options).catch(() => undefined);
+function passes(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    let timer: NodeJS.Timeout;
+    const next = (parts: number): void => {
+      const over = (): void => {
+        if (parts < 0) resolve();
+        else next(parts - 1);
+      };
+      timer = setTimeout(over, parts > 0 ? ms / PARTS : 1).unref();
+    };
+    next(PARTS);
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
 }
 
 const calls: Omit<Calls, 'ask'> & OwnCalls = {
