@@ -10,7 +10,7 @@ export interface GatewayEvent {
 }
 
 const SHOWN = ['reason', 'service', 'source', 'client', 'message'];
-const PATIENCE_MS = 5000;
+const PATIENCE_MS = 20_000;
 
 /** Events in the order in which they came, each read once. */
 export class EventQueue {

@@ -5,6 +5,7 @@ import type { ChildProcess } from 'node:child_process';
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as pause } from 'node:timers/promises';
 import { createWorld, type World } from '../../test/support/netns.ts';
 import { OPEN_FOR_MS, play, type Stage } from './acts.ts';
 import { isInstalled, isOneUser } from './place.ts';
@@ -23,6 +24,10 @@ const NMAP = ['nmap', '-Pn', '-n'] as const;
 /** No port is asked twice: nobody else is on this line to lose packets. */
 const ALL_PORTS = ['-p-', '-T5', '--min-rate', '50000', '--max-retries', '0'];
 const SSH = ['ssh', '-F', 'ssh_config', 'gateway'] as const;
+/** For a connection that should get through, and for one that should not, seconds. */
+const SSH_PATIENCE = { yes: 20, no: 1 };
+/** What was sent has been recorded long before. */
+const PATIENCE_MS = 5000;
 const REMOTE = 'echo "I am $USER"; uname -sr';
 
 export async function prepare(): Promise<Processes> {
@@ -134,7 +139,7 @@ async function startGateway(
   }
   let complaint = '';
   child.stderr?.on('data', (chunk: Buffer) => (complaint += chunk.toString()));
-  await events.next('ready', 15_000).catch((error: unknown) => {
+  await events.next('ready', 60_000).catch((error: unknown) => {
     throw complaint === '' ? error : new Error(`portknockd did not start: ${complaint}`);
   });
   return child;
@@ -143,24 +148,31 @@ async function startGateway(
 function stageOf(story: Story, processes: Processes, world: World, events: EventQueue): Stage {
   const { outside } = world;
   const recording = 'knock.pcap';
-  const knock = async (): Promise<void> => {
+  const knock = async (): Promise<number> => {
     story.command('portknock send -p laptop.knock ssh');
-    story.quote(await processes.must(nodeArgv(PORTKNOCK, 'send', '-p', 'laptop.knock', 'ssh'), outside));
+    const said = await processes.must(nodeArgv(PORTKNOCK, 'send', '-p', 'laptop.knock', 'ssh'), outside);
+    story.quote(said);
+    return Number(/\((\d+) packets\)/u.exec(said)?.[1]);
   };
   return {
     service: 'ssh',
     gateway: 'portknockd',
     events,
-    knock,
-    async connect() {
+    async knock() {
+      await knock();
+    },
+    async connect(should) {
       story.command(`${SSH.join(' ')} '${REMOTE}'`);
+      const config = join(FOLDER, 'ssh_config');
+      const patience = `ConnectTimeout ${SSH_PATIENCE[should ? 'yes' : 'no']}`;
+      await writeFile(config, (await readFile(config, 'utf8')).replace(/^ConnectTimeout .*$/mu, patience));
       const { status, stdout, stderr } = await processes.run([...SSH, REMOTE], outside);
       story.quote(stdout + stderr);
       return status === 0 && stdout.startsWith('I am demo');
     },
     async knockRecorded() {
       const recorder = await startRecorder(story, processes, world, recording);
-      await knock();
+      await recorded(join(FOLDER, recording), await knock());
       await stop(recorder, 'SIGINT');
       return (await readRecording(join(FOLDER, recording))).length;
     },
@@ -171,6 +183,14 @@ function stageOf(story: Story, processes: Processes, world: World, events: Event
   };
 }
 
+/** Waits until the recorder has written so many packets. */
+async function recorded(path: string, count: number): Promise<void> {
+  for (const deadline = Date.now() + PATIENCE_MS; Date.now() < deadline; await pause(50)) {
+    const found = await readRecording(path).catch(() => []);
+    if (found.length >= count) return;
+  }
+}
+
 /** At the gateway's end of the line. tcpdump becomes another user when it is root, and fails where there is none. */
 async function startRecorder(
   story: Story,
@@ -178,7 +198,18 @@ async function startRecorder(
   { gateway, device }: World,
   file: string,
 ): Promise<ChildProcess> {
-  const tcpdump = ['tcpdump', '-Z', 'root', '--immediate-mode', '-i', device, '-w', file, 'udp'] as const;
+  const tcpdump = [
+    'tcpdump',
+    '-Z',
+    'root',
+    '--immediate-mode',
+    '-U',
+    '-i',
+    device,
+    '-w',
+    file,
+    'udp',
+  ] as const;
   const ours = ['record', device, file] as const;
   const useTcpdump = isInstalled('tcpdump') && !isOneUser();
   story.command(`${useTcpdump ? tcpdump.join(' ') : `node recording.ts ${ours.join(' ')}`} &`);

@@ -80,11 +80,14 @@ describeInNamespaces('a wrong clock', function () {
     ['three minutes ahead', 180, 'future'],
   ] as const) {
     it(`${what} is refused; the gateway says by how much, the client to check it`, async () => {
+      const began = performance.now();
       const { status, stderr } = await send(seconds, what, '--wait', '--timeout', '1s');
       assert.equal(status, 1);
       assert.match(stderr, /check this computer's clock/u);
       const offset = await offsetOf(reason);
-      assert.ok(Math.abs(offset - seconds) < 1, `${offset} s`);
+      // The sooner it comes, the more exact; on a machine that stands still it comes late.
+      const ran = (performance.now() - began) / 1000;
+      assert.ok(offset < seconds + 1 && offset > seconds - 1 - ran, `${offset} s, within ${ran} s`);
       assert.equal(gateway.of('grant').length, 2);
     });
   }

@@ -12,7 +12,7 @@ import { createInterface } from 'node:readline';
 import { ACK, FIN, RST, SYN } from '../../lib/packet/view.ts';
 import type { Agent } from '../support/agent.ts';
 import { frame } from '../support/frames.ts';
-import type { World } from '../support/netns.ts';
+import type { Namespace, World } from '../support/netns.ts';
 import { ANSWERED, inject, pause, until } from './support.ts';
 
 /** A port of the gateway's host, and how it is opened for the client. */
@@ -148,15 +148,20 @@ export async function connectsAgain(door: Door, { iptables = 'iptables-nft' } = 
   await world.gateway.must(filter, ['-I', 'OUTPUT', '1', ...lossy]);
   const admits = await door.open();
   const waiting = outside.connect({ host: world.address[family], port, ...ANSWERED });
-  await until('a SYN-ACK is lost', async () => {
-    const counted = await world.gateway.must(filter, ['-nvxL', 'OUTPUT', '1']);
-    return Number(/^\s*(\d+)/u.exec(counted)?.[1] ?? 0) > 0;
-  });
+  await dropped({ space: world.gateway, filter });
   await world.gateway.must(filter, ['-D', 'OUTPUT', ...lossy]);
   const { outcome, ms } = await waiting;
   assert.equal(outcome, 'talks');
   assert.ok(ms > 900, `connected only by a repeated SYN, after ${ms.toFixed(0)} ms`);
   assert.equal(await connect(door), admits === 1 ? 'refused' : 'talks');
+}
+
+/** Waits until the first rule of OUTPUT has dropped something. */
+export async function dropped({ space, filter }: { space: Namespace; filter: string }): Promise<void> {
+  await until('a SYN-ACK is lost', async () => {
+    const counted = await space.must(filter, ['-vxnL', 'OUTPUT', '1']);
+    return Number.parseInt(counted.trim(), 10) > 0;
+  });
 }
 
 async function connect({ world, outside, family, port }: Door): Promise<string> {

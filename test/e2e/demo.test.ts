@@ -19,6 +19,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Suite } from 'mocha';
 import { finished, type Finished } from '../support/netns.ts';
+import { until } from './support.ts';
 
 const NOBODY = 65534;
 const DEMO = ['--import', 'tsx', 'examples/demo/demo.ts'];
@@ -37,14 +38,14 @@ const EVERYWHERE = [
   /^ {4}ok: one knock, one connection/mu,
   /: reject reason=replayed source=/u,
   /: close reason=expired$/mu,
-  /^ {4}ok: the opening closed by itself after [23]\.\d s/mu,
+  /^ {4}ok: the opening closed by itself after \d+\.\d s/mu,
   /\nEvery step did what it should, in \d+\.\d s\.\n$/u,
 ];
 
 const isRoot = process.getuid?.() === 0;
 
 describe('the demo', function () {
-  this.timeout(90_000);
+  this.timeout(180_000);
   let folder: string;
   let mark: string;
   let marked: NodeJS.ProcessEnv;
@@ -61,12 +62,17 @@ describe('the demo', function () {
     marked = { ...process.env, PORTKNOCK_TEST_MARK: mark.split('=')[1], HOME: home, TMPDIR: home };
   });
 
-  afterEach(() => {
+  afterEach(async () => {
+    // Those that held its namespaces end when it has ended.
+    const running = (): readonly string[] => [
+      ...processesWith('environ', mark),
+      ...daemons().filter((pid) => !others.has(pid)),
+    ];
+    await until('nothing of the demo runs', () => running().length === 0);
     // Only what the demo made counts: tsx keeps its cache there.
     const left = readdirSync(join(folder, 'home')).filter((name) => !name.startsWith('tsx-'));
     rmSync(folder, { recursive: true });
     assert.deepEqual(left, []);
-    assert.deepEqual([...processesWith('environ', mark), ...daemons().filter((pid) => !others.has(pid))], []);
   });
 
   const start = (env: NodeJS.ProcessEnv = {}): ChildProcess =>

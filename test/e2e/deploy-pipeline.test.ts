@@ -66,7 +66,9 @@ describeInNamespaces('a deploy pipeline', function () {
   const secrets = { psk: '', signed: '', key: '', stranger: '' };
   let said = '';
 
-  before(async () => {
+  before(async function () {
+    // Whoever comes first builds and installs the package.
+    this.timeout(900_000);
     world = await createWorld();
     gate = await Machine.create(world.gateway, { name: 'gw.example' });
     const hosts = { 'gw.example': [world.address[4], world.address[6]] };
@@ -74,7 +76,7 @@ describeInNamespaces('a deploy pipeline', function () {
     sshd = await startSshd(world.gateway);
     await gate.must(`portknock init --service ssh=22 --interface ${world.device}`);
     const config = gate.etc('portknock/portknockd.yaml');
-    await writeFile(config, (await readFile(config, 'utf8')).replace('open_for: 30s', 'open_for: 6s'));
+    await writeFile(config, (await readFile(config, 'utf8')).replace('open_for: 30s', 'open_for: 20s'));
     sshKeygen(runner.path('id'));
     const out = (name: string): string => `--services ssh --out ${runner.path(name)}`;
     await gate.must(`portknock add-client deploy --psk ${out('psk')}`);
@@ -139,7 +141,7 @@ describeInNamespaces('a deploy pipeline', function () {
     DEPLOY_FROM: 'dist',
     DEPLOY_TO: '/srv/site',
     DEPLOY_RUN: 'systemctl reload site',
-    DEPLOY_TIMEOUT: '8',
+    DEPLOY_TIMEOUT: '30',
     TMPDIR: runner.path('tmp'),
     ...more,
   });
@@ -149,7 +151,7 @@ describeInNamespaces('a deploy pipeline', function () {
   /** Nothing that an earlier test has knocked for is open any more. */
   async function allClosed(): Promise<void> {
     const count = gateway.of('grant').length;
-    if (count > 0) await gateway.wait('close', { count, timeoutMs: 8000 });
+    if (count > 0) await gateway.wait('close', { count, timeoutMs: 40_000 });
   }
 
   function noted<T extends { readonly stdout: string; readonly stderr: string }>(ran: T): T {
@@ -211,7 +213,7 @@ describeInNamespaces('a deploy pipeline', function () {
       ['a command that fails there', () => ({ DEPLOY_RUN: 'exit 2' }), /ssh failed/u],
       [
         'a name that does not resolve',
-        () => ({ PORTKNOCK_PROFILE: elsewhere(secrets.psk) }),
+        () => ({ PORTKNOCK_PROFILE: elsewhere(secrets.psk), DEPLOY_TIMEOUT: '8' }),
         /nowhere\.invalid/u,
       ],
     ];
@@ -222,7 +224,7 @@ describeInNamespaces('a deploy pipeline', function () {
         const ran = await deploy(env());
         assert.equal(ran.status, 1, ran.stderr);
         assert.match(ran.stderr, message);
-        assert.ok(performance.now() - began < 20_000);
+        assert.ok(performance.now() - began < 60_000);
       });
     }
 

@@ -10,6 +10,7 @@ import {
   admitsInRaces,
   connectsAgain,
   type Door,
+  dropped,
   ENDS,
   FORGED,
   forgetEnded,
@@ -232,8 +233,8 @@ for (const which of ['iptables-legacy', 'iptables-nft', 'nftables'] as const) {
           for (const to of [at(23), otherHost]) {
             await driver.open(grant(nas, world.client[family]));
             await inner.space.must(filter, ['-I', ...answers]);
-            const waiting = outside.connect({ host: world.address[family], port: 2222, timeoutMs: 5000 });
-            await pause(300);
+            const waiting = outside.connect({ host: world.address[family], port: 2222 });
+            await dropped({ space: inner.space, filter });
             const moved = { ...nas, to };
             await driver.setup([moved, ...ALL.slice(1)]);
             await driver.open(grant(moved, world.client[family]));

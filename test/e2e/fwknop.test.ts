@@ -15,7 +15,7 @@ import { ENCRYPTION_MODES, type EncryptionMode } from '../../lib/scheme/fwknop-c
 import { startAgent, type Agent } from '../support/agent.ts';
 import { createWorld, type World } from '../support/netns.ts';
 import { FwknopStage } from './fwknop-stage.ts';
-import { describeInNamespaces, pause } from './support.ts';
+import { describeInNamespaces, pause, until } from './support.ts';
 
 const isSlow = process.env.PORTKNOCK_SLOW === '1';
 const KEY = Buffer.alloc(32, 'the phone');
@@ -82,10 +82,10 @@ for (const backend of ['nft', 'nftables'] as const) {
 
     it('opens for as long as it asks', async () => {
       const count = grants() + 1;
-      await fwknop(['-f', '5']);
+      await fwknop(['-f', '20']);
       const { open_until: until, time } = await stage.gateway.wait('grant', { count });
       const ms = Date.parse(String(until)) - Date.parse(time);
-      assert.ok(ms > 3500 && ms <= 5000, `${ms} ms`);
+      assert.ok(ms > 10_000 && ms <= 20_000, `${ms} ms`);
       assert.equal(await connect(), 'talks');
     });
 
@@ -193,7 +193,7 @@ describeInNamespaces('the real fwknop client at what its access.conf became', fu
       const grant = await stage.gateway.wait('grant', { count });
       assert.deepEqual([grant.client, grant.service, grant.source], [client, 'ssh', stage.world.client[4]]);
       const ms = Date.parse(String(grant.open_until)) - Date.parse(grant.time);
-      assert.ok(ms > 18_000 && ms <= 20_000, `${ms} ms`);
+      assert.ok(ms > 10_000 && ms <= 20_000, `${ms} ms`);
       assert.equal(await stage.connect(), 'talks');
     });
   }
@@ -268,10 +268,10 @@ describeInNamespaces('our client at the real fwknopd', function () {
     daemon = world.gateway.spawn('fwknopd', ['-f', '-c', file('fwknopd.conf'), '-a', file('access.conf')], {
       stdio: 'ignore',
     });
-    for (let tries = 0; !(await sniffs()); tries += 1) {
-      if (tries > 200 || daemon.exitCode !== null) throw new Error('fwknopd did not start');
-      await pause(50);
-    }
+    await until('fwknopd listens', async () => {
+      if (daemon.exitCode !== null) throw new Error('fwknopd did not start');
+      return sniffs();
+    });
   });
 
   after(async () => {
@@ -317,7 +317,7 @@ describeInNamespaces('our client at the real fwknopd', function () {
     for (const stanza of all) {
       for (const knock of stanza.knocks) {
         await outside.knock({ profile: formatProfile(profileOf(stanza, knock)) });
-        const deadline = Date.now() + 5000;
+        const deadline = Date.now() + 20_000;
         let open = false;
         while (!open && Date.now() < deadline) {
           open = (await opened()).has(knock.port);

@@ -8,6 +8,7 @@ import { iptables } from '../../lib/firewall/iptables.ts';
 import type { Backend } from '../../lib/firewall/iptables-host.ts';
 import type { NftablesOptions } from '../../lib/firewall/nftables-options.ts';
 import { nftables } from '../../lib/firewall/nftables.ts';
+import { openInTime } from '../support/grants.ts';
 import type { Namespace } from '../support/netns.ts';
 
 interface Calls {
@@ -21,6 +22,8 @@ interface Calls {
     readonly held: readonly Grant[];
   }): Promise<readonly string[]>;
   open(grant: Grant): Promise<null>;
+  /** The same; fails when the driver was not in time. */
+  openOnce(grant: Grant): Promise<null>;
   /** Opens all at the same time; resolves to the milliseconds that it took, and how many failed. */
   openAll(grants: readonly Grant[]): Promise<{ readonly ms: number; readonly failed: readonly string[] }>;
   close(grant: Grant): Promise<null>;
@@ -73,7 +76,17 @@ export async function startDriver(space: Namespace, env: NodeJS.ProcessEnv = {})
       await gone;
     },
   };
-  for (const name of ['make', 'setup', 'setupAfter', 'open', 'openAll', 'close', 'list', 'teardown']) {
+  for (const name of [
+    'make',
+    'setup',
+    'setupAfter',
+    'open',
+    'openOnce',
+    'openAll',
+    'close',
+    'list',
+    'teardown',
+  ]) {
     remote[name] = (request: unknown) => ask(name, request);
   }
   return remote as unknown as RemoteDriver;
@@ -92,10 +105,11 @@ const calls: Calls = {
     await driver.setup(services, { warning: (message) => warnings.push(message), held });
     return warnings;
   },
-  open: (grant) => driver.open(grant).then(() => null),
+  open: (grant) => openInTime(driver, grant).then(() => null),
+  openOnce: (grant) => driver.open(grant).then(() => null),
   async openAll(grants) {
     const began = performance.now();
-    const results = await Promise.allSettled(grants.map((grant) => driver.open(grant)));
+    const results = await Promise.allSettled(grants.map((grant) => openInTime(driver, grant)));
     const ms = performance.now() - began;
     const failed = results.flatMap((one) => (one.status === 'rejected' ? [messageOf(one.reason)] : []));
     return { ms, failed };

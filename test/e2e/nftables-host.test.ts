@@ -28,9 +28,14 @@ describeInNamespaces('nftables beside the firewall of the host', function () {
       startAgent(world.gateway),
       startAgent(world.outside),
     ]);
-    // The kernel answers with ICMP only so often.
-    for (const name of ['net.ipv4.icmp_ratelimit=0', 'net.ipv6.icmp.ratelimit=0'])
-      await world.gateway.must('sysctl', ['-qw', name]);
+    // The kernel answers with ICMP only so often, also in all namespaces together.
+    for (const name of [
+      'ipv4.icmp_ratelimit=0',
+      'ipv6.icmp.ratelimit=0',
+      'ipv4.icmp_ratemask=0',
+      'ipv6.icmp.ratemask=',
+    ])
+      await world.gateway.must('sysctl', ['-qw', `net.${name}`]);
     for (const port of [22, 8080]) await gateway.echo({ port });
     await gateway.echoDatagrams({ port: 5353 });
   });
@@ -62,10 +67,11 @@ describeInNamespaces('nftables beside the firewall of the host', function () {
   const DROPS = 'type filter hook input priority filter; policy drop;';
   const ACCEPTS = 'type filter hook input priority filter; policy accept;';
   const nmap = async (family: 4 | 6, port: number, udp = false): Promise<string> => {
-    const args = [...(family === 6 ? ['-6'] : []), '-n', '-Pn', udp ? '-sU' : '-sS', '--max-retries', '1'];
+    const args = [...(family === 6 ? ['-6'] : []), '-n', '-Pn', udp ? '-sU' : '-sS', '--max-retries', '2'];
     const { stdout } = await world.outside.run('nmap', [
       ...args,
-      ...['-p', String(port), '--reason', world.address[family]],
+      // On a machine that stands still the answer comes late.
+      ...['--min-rtt-timeout', '800ms', '-p', String(port), '--reason', world.address[family]],
     ]);
     const [, state = '', reason = ''] = /^\d+\/\w+ +(\S+) +\S+ +(\S+)/mu.exec(stdout) ?? [];
     return `${state} ${reason}`;

@@ -9,6 +9,7 @@ import { isKnockError, KnockError, messageOf, type KnockErrorCode } from '../../
 import type { FirewallDriver, Grant, Opening, Service } from '../../lib/firewall/driver.ts';
 import { iptables } from '../../lib/firewall/iptables.ts';
 import { Knocker, parseProfile } from '../../lib/knocker.ts';
+import { openInTime } from './grants.ts';
 import type { Namespace } from './netns.ts';
 
 export interface Datagram {
@@ -23,6 +24,7 @@ export interface ConnectRequest {
   readonly port: number;
   readonly source?: string;
   readonly localPort?: number;
+  /** How long nothing may come before that is the outcome; an echo has longer than a connection that has none. */
   readonly timeoutMs?: number;
 }
 
@@ -32,6 +34,11 @@ export type ConnectResult = {
   readonly id: number;
   readonly ms: number;
 };
+
+/** For what takes a moment on a quiet machine. */
+const PATIENCE_MS = 10_000;
+/** In how many parts a time is waited for. */
+const PARTS = 10;
 
 interface Calls {
   datagrams(request: { readonly packets: readonly Datagram[]; readonly source?: string }): Promise<null>;
@@ -62,8 +69,21 @@ interface Calls {
   teardown(request: null): Promise<null>;
 }
 
+/** What only startAgent() asks. */
+interface OwnCalls {
+  /** Sends a datagram from a new port; its number, and whether the echo came back within the time. */
+  send(request: ConnectRequest): Promise<{ readonly id: number; readonly came: boolean }>;
+  /** Whether the echo has come by now. */
+  heard(request: { readonly id: number }): Promise<boolean>;
+  /** Resolves when all has been looked at that had arrived before. */
+  turn(request: null): Promise<null>;
+}
+
 /** A running agent: every call is a promise of its answer. */
 export type Agent = Calls & { stop(): Promise<void> };
+
+/** Asks each agent that runs in this process's tests for its turn. */
+const turns = new Set<() => Promise<unknown>>();
 
 export async function startAgent(space: Namespace): Promise<Agent> {
   const child = space.spawn(process.execPath, ['--import', 'tsx', fileURLToPath(import.meta.url), 'agent'], {
@@ -81,6 +101,7 @@ export async function startAgent(space: Namespace): Promise<Agent> {
       );
   });
   child.once('exit', () => {
+    turns.delete(turn);
     for (const { reject } of waiting.values()) reject(new Error('agent ended'));
   });
   await once(child, 'message');
@@ -90,7 +111,15 @@ export async function startAgent(space: Namespace): Promise<Agent> {
       waiting.set(last, { resolve, reject });
       child.send({ id: last, name, request });
     });
+  const turn = (): Promise<unknown> => ask('turn', null).catch(() => undefined);
+  turns.add(turn);
   const agent: Record<string, unknown> = {
+    async ask(request: ConnectRequest) {
+      const { id, came } = (await ask('send', request)) as Awaited<ReturnType<OwnCalls['send']>>;
+      // Whoever echoes may have stood still: nothing has come only when all had their turn.
+      if (!came) await Promise.all([...turns].map((each) => each()));
+      return ask('heard', { id });
+    },
     async stop() {
       if (child.exitCode !== null || child.signalCode !== null) return;
       const gone = once(child, 'exit');
@@ -101,7 +130,6 @@ export async function startAgent(space: Namespace): Promise<Agent> {
   for (const name of [
     'datagrams',
     'echoDatagrams',
-    'ask',
     'connect',
     'talk',
     'hangUp',
@@ -120,12 +148,35 @@ export async function startAgent(space: Namespace): Promise<Agent> {
 }
 
 const sockets = new Map<number, Socket>();
+const asked = new Map<number, { readonly socket: ReturnType<typeof createSocket>; came: boolean }>();
 const served = new Set<Socket>();
 let lastSocket = 0;
 const drivers = new Map<string, FirewallDriver>();
 let driver: FirewallDriver = iptables();
 
-const calls: Calls = {
+/**
+ * Resolves after so much time, or when aborted. What has come while this process stood still is looked at before, and a
+ * standstill takes no more than a part of the time.
+ */
+function passes(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    let timer: NodeJS.Timeout;
+    const next = (parts: number): void => {
+      const over = (): void => {
+        if (parts < 0) resolve();
+        else next(parts - 1);
+      };
+      timer = setTimeout(over, parts > 0 ? ms / PARTS : 1).unref();
+    };
+    next(PARTS);
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+const calls: Omit<Calls, 'ask'> & OwnCalls = {
   async datagrams({ packets, source }) {
     const socket = createSocket({ type: packets[0]?.host.includes(':') === true ? 'udp6' : 'udp4' });
     if (source !== undefined) {
@@ -143,21 +194,25 @@ const calls: Calls = {
     socket.close();
     return null;
   },
-  async connect({ host, port, source, localPort, timeoutMs = 1000 }) {
+  async connect({ host, port, source, localPort, timeoutMs = PATIENCE_MS }) {
     const began = performance.now();
     const from = { ...(source && { localAddress: source }), ...(localPort && { localPort }) };
     const socket = connectTcp({ host, port, ...from });
     lastSocket += 1;
     const id = lastSocket;
     sockets.set(id, socket);
+    const waiting = new AbortController();
     const outcome = await new Promise<ConnectResult['outcome']>((resolve) => {
       let connected = false;
-      setTimeout(() => {
-        resolve(connected ? 'mute' : 'timeout');
-      }, timeoutMs).unref();
+      void passes(timeoutMs, waiting.signal).then(() => {
+        if (!connected) resolve('timeout');
+      });
       socket.once('connect', () => {
         connected = true;
         socket.write('hello\n');
+        void passes(PATIENCE_MS, waiting.signal).then(() => {
+          resolve('mute');
+        });
       });
       socket.once('data', () => {
         resolve('talks');
@@ -169,19 +224,22 @@ const calls: Calls = {
         resolve('refused');
       });
     });
+    waiting.abort();
     if (outcome !== 'talks') socket.destroy();
     return { outcome, id, ms: performance.now() - began };
   },
-  async talk({ id, timeoutMs = 1000 }) {
+  async talk({ id, timeoutMs = PATIENCE_MS }) {
     const socket = sockets.get(id);
     if (socket === undefined || socket.destroyed) return false;
     socket.write('again\n');
     return new Promise((resolve) => {
-      setTimeout(() => {
+      const waiting = new AbortController();
+      void passes(timeoutMs, waiting.signal).then(() => {
         resolve(false);
-      }, timeoutMs).unref();
+      });
       socket.once('data', () => {
         resolve(true);
+        waiting.abort();
       });
     });
   },
@@ -210,19 +268,34 @@ const calls: Calls = {
     await once(socket, 'listening');
     return null;
   },
-  async ask({ host, port, source, timeoutMs = 300 }) {
+  async send({ host, port, source, timeoutMs = 300 }) {
     const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
     socket.on('error', () => undefined);
     socket.bind(0, source);
     await once(socket, 'listening');
-    const answer = once(socket, 'message', { signal: AbortSignal.timeout(timeoutMs) });
+    lastSocket += 1;
+    const id = lastSocket;
+    const one = { socket, came: false };
+    asked.set(id, one);
+    const waiting = new AbortController();
+    socket.once('message', () => {
+      one.came = true;
+      waiting.abort();
+    });
     socket.send('hello', port, host);
-    const came = await answer.then(
-      () => true,
-      () => false,
-    );
-    socket.close();
-    return came;
+    await passes(timeoutMs, waiting.signal);
+    return { id, came: one.came };
+  },
+  async heard({ id }) {
+    await calls.turn(null);
+    const one = asked.get(id);
+    asked.delete(id);
+    one?.socket.close();
+    return one?.came === true;
+  },
+  async turn() {
+    for (let i = 0; i < PARTS; i += 1) await new Promise((resolve) => setImmediate(resolve));
+    return null;
   },
   reset() {
     const count = served.size;
@@ -240,7 +313,7 @@ const calls: Calls = {
     await driver.setup(services, { warning: () => undefined });
     return null;
   },
-  open: (grant) => driver.open(grant).then(() => null),
+  open: (grant) => openInTime(driver, grant).then(() => null),
   close: (grant) => driver.close(grant).then(() => null),
   list: () => driver.list(),
   teardown: () => driver.teardown().then(() => null),
@@ -248,7 +321,7 @@ const calls: Calls = {
 
 if (process.argv[2] === 'agent' && process.send !== undefined) {
   process.on('disconnect', () => process.exit(0));
-  process.on('message', ({ id, name, request }: { id: number; name: keyof Calls; request: never }) => {
+  process.on('message', ({ id, name, request }: { id: number; name: keyof typeof calls; request: never }) => {
     Promise.resolve(calls[name](request)).then(
       (value) => process.send?.({ id, value }),
       (error: unknown) =>

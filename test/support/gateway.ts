@@ -54,9 +54,9 @@ export class Site {
  * The configuration of most tests: ssh on port 22, a one-time client `field`. `backend`: one of iptables', or nftables.
  */
 export function configFor(
-  options: { backend?: string; openFor?: string; more?: string; clients?: string } = {},
+  options: { backend?: string; openFor?: string; step?: number; more?: string; clients?: string } = {},
 ): string {
-  const { backend = 'auto', openFor = '30s', more = '', clients = '' } = options;
+  const { backend = 'auto', openFor = '30s', step = 2, more = '', clients = '' } = options;
   return [
     ...(backend === 'nftables'
       ? ['firewall: nftables']
@@ -64,7 +64,7 @@ export function configFor(
     'services: { ssh: { port: 22 } }',
     `open_for: ${openFor}`,
     'clients:',
-    `  field: { scheme: one-time, secret: "${FIELD_SECRET.toString('base64')}", step: 2, services: [ssh] }`,
+    `  field: { scheme: one-time, secret: "${FIELD_SECRET.toString('base64')}", step: ${step}, services: [ssh] }`,
     clients,
     more,
     '',

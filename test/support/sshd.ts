@@ -71,7 +71,7 @@ export async function startSshd(
     UserKnownHostsFile: '/dev/null',
     StrictHostKeyChecking: 'no',
     BatchMode: 'yes',
-    ConnectTimeout: '2',
+    ConnectTimeout: '20',
     LogLevel: 'ERROR',
   };
   return {

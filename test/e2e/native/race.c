@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { THREADS = 2, EACH = 4, PATIENCE_MS = 15000 };
+enum { THREADS = 2, EACH = 4, PATIENCE_MS = 20000 };
 
 static struct addrinfo *target;
 static atomic_int waiting, round_number;
