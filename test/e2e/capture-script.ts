@@ -5,6 +5,7 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { writeSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import { liveCapture } from '../../lib/capture/live.ts';
 import type { PacketSink } from '../../lib/capture/source.ts';
@@ -13,6 +14,11 @@ import { decode } from '../../lib/packet/decode.ts';
 import { PacketView } from '../../lib/packet/view.ts';
 import type { CaptureNeed } from '../../lib/scheme/scheme.ts';
 import { DATAGRAM, hintOf, HINTED_PORT, PLAIN_PORT, portOf, skewOf, type Watched } from './numbered.ts';
+
+/** For what was sent and has not come yet. */
+const PATIENCE_MS = 20_000;
+/** How much of its time a sender makes up for. */
+const MOST_LATE_MS = 50;
 
 /** The hourly epochs pass in `epochMs`, and so the checks that the capture makes each minute come sooner. */
 function hastyClock(epochMs: number): Clock {
@@ -59,15 +65,22 @@ async function watch(device: string, epochMs: number, plain: boolean): Promise<v
   // A line asks for other needs: one more port each time.
   let renewals = 0;
   let renewing: Promise<unknown> = Promise.resolve();
-  process.stdin.on('data', (chunk: Buffer) => {
-    for (let line = 0; line < chunk.toString().split('\n').length - 1; line += 1) {
+  let awaited = 0;
+  const orders = createInterface({ input: process.stdin });
+  orders.on('line', (line) => {
+    if (line !== 'renew') awaited = Number(line.replace('until ', ''));
+    else {
       renewals += 1;
       const more: CaptureNeed = { protocol: 'tcp-syn', ports: [renewals, renewals] };
       renewing = source.renew?.(needsFor(epochMs, [more])) ?? Promise.reject(new Error('no renew()'));
     }
   });
-  await once(process.stdin, 'end');
+  await once(orders, 'close');
   await renewing;
+  for (const deadline = Date.now() + PATIENCE_MS; numbers.length < awaited && Date.now() < deadline;)
+    await pause(50);
+  // What comes twice.
+  if (awaited > 0) await pause(500);
   await source.close();
   const watched: Watched = { frames, numbers, lost, renewals, warnings };
   process.stdout.write(`${JSON.stringify(watched)}\n`);
@@ -75,8 +88,11 @@ async function watch(device: string, epochMs: number, plain: boolean): Promise<v
 
 async function send(host: string, epochMs: number, count: number, perSecond: number): Promise<void> {
   const socket = createSocket('udp4');
-  const began = performance.now();
+  let began = performance.now();
   for (let number = 0; number < count;) {
+    // What a machine that stood still did not send is not made up for: nobody could hear so many at once.
+    const lateMs = performance.now() - began - (number / perSecond) * 1000;
+    if (lateMs > MOST_LATE_MS) began += lateMs - MOST_LATE_MS;
     const due = Math.min(count, ((performance.now() - began) / 1000) * perSecond);
     for (; number < due; number += 1) {
       const bytes = Buffer.alloc(DATAGRAM.bytes, number);
