@@ -23,6 +23,7 @@ export interface ConnectRequest {
   readonly port: number;
   readonly source?: string;
   readonly localPort?: number;
+  /** {@link PATIENCE_MS} unless given: to be given where nothing is to come. */
   readonly timeoutMs?: number;
 }
 
@@ -32,6 +33,9 @@ export type ConnectResult = {
   readonly id: number;
   readonly ms: number;
 };
+
+/** For what takes a few milliseconds on a quiet machine. */
+const PATIENCE_MS = 10_000;
 
 interface Calls {
   datagrams(request: { readonly packets: readonly Datagram[]; readonly source?: string }): Promise<null>;
@@ -143,7 +147,7 @@ const calls: Calls = {
     socket.close();
     return null;
   },
-  async connect({ host, port, source, localPort, timeoutMs = 1000 }) {
+  async connect({ host, port, source, localPort, timeoutMs = PATIENCE_MS }) {
     const began = performance.now();
     const from = { ...(source && { localAddress: source }), ...(localPort && { localPort }) };
     const socket = connectTcp({ host, port, ...from });
@@ -172,7 +176,7 @@ const calls: Calls = {
     if (outcome !== 'talks') socket.destroy();
     return { outcome, id, ms: performance.now() - began };
   },
-  async talk({ id, timeoutMs = 1000 }) {
+  async talk({ id, timeoutMs = PATIENCE_MS }) {
     const socket = sockets.get(id);
     if (socket === undefined || socket.destroyed) return false;
     socket.write('again\n');

@@ -86,6 +86,8 @@ export class Gateway {
   #stderr = '';
   readonly #child: ChildProcess;
   #changed: () => void = () => undefined;
+  /** Whether it has ended, and all that it said has been read. */
+  #isOver = false;
 
   private constructor(child: ChildProcess) {
     this.#child = child;
@@ -97,7 +99,8 @@ export class Gateway {
     child.stderr?.on('data', (chunk: Buffer) => {
       this.#stderr += chunk.toString();
     });
-    child.once('exit', () => {
+    child.once('close', () => {
+      this.#isOver = true;
       this.#changed();
     });
   }
@@ -122,7 +125,7 @@ export class Gateway {
         cwd: process.cwd(),
       }),
     );
-    await gateway.wait('ready', { timeoutMs: 20_000 });
+    await gateway.wait('ready', { timeoutMs: 30_000 });
     return gateway;
   }
 
@@ -137,12 +140,12 @@ export class Gateway {
   }
 
   /** Waits for the `count`-th event of a kind. */
-  async wait(kind: Event['event'], { count = 1, timeoutMs = 5000 } = {}): Promise<Event> {
+  async wait(kind: Event['event'], { count = 1, timeoutMs = 20_000 } = {}): Promise<Event> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
       const found = this.of(kind)[count - 1];
       if (found !== undefined) return found;
-      const ended = this.#child.exitCode !== null || this.#child.signalCode !== null;
+      const ended = this.#isOver;
       const left = deadline - Date.now();
       if (ended || left <= 0) {
         throw new Error(
