@@ -20,11 +20,14 @@ const SCANS = {
 
 type Policy = 'drops' | 'accepts' | 'rejects';
 
-/** An answer that must come may come late, from a machine that stands still. */
+/**
+ * An answer that must come may come late, from a machine that stands still. And a refusal by ICMP that comes while the
+ * kernel is still busy with connect() is forgotten; the next comes when it has sent its SYN again, after a second.
+ */
 const LONG = [
   '--max-retries',
   '2',
-  ...['min', 'initial', 'max'].flatMap((which) => [`--${which}-rtt-timeout`, '1s']),
+  ...['min', 'initial', 'max'].flatMap((which) => [`--${which}-rtt-timeout`, '3s']),
 ];
 const PATIENCE = { drops: ['--max-retries', '1'], accepts: LONG, rejects: LONG };
 
