@@ -1,10 +1,11 @@
 // Run inside a namespace by renewal.test.ts and hint-flood.test.ts: a live capture whose hints change quickly, and a
-// sender of numbered datagrams with those hints. `capture-script.ts watch DEVICE EPOCH_MS [plain [COUNT]]` until its input
-// ends; `capture-script.ts send HOST EPOCH_MS COUNT PER_SECOND`.
+// sender of numbered datagrams with those hints. `capture-script.ts watch DEVICE EPOCH_MS [plain]` until its input ends
+// (a line `until COUNT` before: and so many have come or are lost); `capture-script.ts send HOST EPOCH_MS COUNT PER_SECOND`.
 
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { writeSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import { liveCapture } from '../../lib/capture/live.ts';
 import type { PacketSink } from '../../lib/capture/source.ts';
@@ -13,6 +14,11 @@ import { decode } from '../../lib/packet/decode.ts';
 import { PacketView } from '../../lib/packet/view.ts';
 import type { CaptureNeed } from '../../lib/scheme/scheme.ts';
 import { DATAGRAM, hintOf, HINTED_PORT, PLAIN_PORT, portOf, skewOf, type Watched } from './numbered.ts';
+
+/** For what was sent and has not come yet. */
+const PATIENCE_MS = 20_000;
+/** How much of its time a sender makes up for. */
+const MOST_LATE_MS = 50;
 
 /** The hourly epochs pass in `epochMs`, and so the checks that the capture makes each minute come sooner. */
 function hastyClock(epochMs: number): Clock {
@@ -30,8 +36,7 @@ function needsFor(epochMs: number, more: readonly CaptureNeed[]): readonly Captu
   ];
 }
 
-/** `all`: as many must have come or be lost before it ends, or much time must have passed. */
-async function watch(device: string, epochMs: number, plain: boolean, all: number): Promise<void> {
+async function watch(device: string, epochMs: number, plain: boolean): Promise<void> {
   const numbers: number[] = [];
   const warnings: string[] = [];
   const view = new PacketView();
@@ -60,17 +65,22 @@ async function watch(device: string, epochMs: number, plain: boolean, all: numbe
   // A line asks for other needs: one more port each time.
   let renewals = 0;
   let renewing: Promise<unknown> = Promise.resolve();
-  process.stdin.on('data', (chunk: Buffer) => {
-    for (let line = 0; line < chunk.toString().split('\n').length - 1; line += 1) {
+  let awaited = 0;
+  const orders = createInterface({ input: process.stdin });
+  orders.on('line', (line) => {
+    if (line !== 'renew') awaited = Number(line.replace('until ', ''));
+    else {
       renewals += 1;
       const more: CaptureNeed = { protocol: 'tcp-syn', ports: [renewals, renewals] };
       renewing = source.renew?.(needsFor(epochMs, [more])) ?? Promise.reject(new Error('no renew()'));
     }
   });
-  await once(process.stdin, 'end');
+  await once(orders, 'close');
   await renewing;
-  for (const deadline = Date.now() + 20_000; numbers.length + lost < all && Date.now() < deadline;)
+  for (const deadline = Date.now() + PATIENCE_MS; numbers.length + lost < awaited && Date.now() < deadline;)
     await pause(50);
+  // What comes twice.
+  if (awaited > 0) await pause(500);
   await source.close();
   const watched: Watched = { frames, numbers, lost, renewals, warnings };
   process.stdout.write(`${JSON.stringify(watched)}\n`);
@@ -78,8 +88,11 @@ async function watch(device: string, epochMs: number, plain: boolean, all: numbe
 
 async function send(host: string, epochMs: number, count: number, perSecond: number): Promise<void> {
   const socket = createSocket('udp4');
-  const began = performance.now();
+  let began = performance.now();
   for (let number = 0; number < count;) {
+    // What a machine that stood still did not send is not made up for: nobody could hear so many at once.
+    const lateMs = performance.now() - began - (number / perSecond) * 1000;
+    if (lateMs > MOST_LATE_MS) began += lateMs - MOST_LATE_MS;
     const due = Math.min(count, ((performance.now() - began) / 1000) * perSecond);
     for (; number < due; number += 1) {
       const bytes = Buffer.alloc(DATAGRAM.bytes, number);
@@ -98,5 +111,5 @@ async function send(host: string, epochMs: number, count: number, perSecond: num
 }
 
 const [, , role = '', target = '', epochMs = '', ...rest] = process.argv;
-if (role === 'watch') await watch(target, Number(epochMs), rest[0] === 'plain', Number(rest[1] ?? 0));
+if (role === 'watch') await watch(target, Number(epochMs), rest[0] === 'plain');
 else await send(target, Number(epochMs), Number(rest[0]), Number(rest[1]));

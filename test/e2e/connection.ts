@@ -13,7 +13,7 @@ import { ACK, FIN, RST, SYN } from '../../lib/packet/view.ts';
 import type { Agent } from '../support/agent.ts';
 import { frame } from '../support/frames.ts';
 import type { Namespace, World } from '../support/netns.ts';
-import { ANSWERED, inject, pause, until } from './support.ts';
+import { inject, pause, until } from './support.ts';
 
 /** A port of the gateway's host, and how it is opened for the client. */
 export interface Door {
@@ -87,18 +87,22 @@ export async function keepsPortsShut(
   const localPort = lastPort;
   const peer = { host: world.address[family], source: world.client[family], port, localPort };
   assert.equal(await door.open(), 1);
-  const first = await outside.connect({ ...peer, ...ANSWERED });
+  const first = await outside.connect({ ...peer });
   assert.equal(first.outcome, 'talks');
   await closed();
   if (end === 'reset of the server') assert.ok((await door.inside.reset(null)) >= 1);
   await outside.hangUp({ id: first.id, reset: end === 'reset of the client' });
   // At once: conntrack takes what comes for a part of the old connection for some seconds.
-  assert.notEqual((await outside.connect(peer)).outcome, 'talks', 'at once');
+  assert.notEqual((await outside.connect({ ...peer, timeoutMs: 1000 })).outcome, 'talks', 'at once');
   await inject(
     world,
     [59_049, 531_441].map((seq) => segment(door, { srcPort: localPort, flags: SYN, seq })),
   );
-  assert.notEqual((await outside.connect(peer)).outcome, 'talks', 'after forged SYNs');
+  assert.notEqual(
+    (await outside.connect({ ...peer, timeoutMs: 1000 })).outcome,
+    'talks',
+    'after forged SYNs',
+  );
   assert.equal(await connect(door), 'refused');
   if (end === 'reset of the server') await forgetEnded(world);
 }
@@ -147,7 +151,7 @@ export async function connectsAgain(door: Door, { iptables = 'iptables-nft' } = 
   const lossy = [...from, '--tcp-flags', 'SYN,ACK', 'SYN,ACK', '-j', 'DROP'];
   await world.gateway.must(filter, ['-I', 'OUTPUT', '1', ...lossy]);
   const admits = await door.open();
-  const waiting = outside.connect({ host: world.address[family], port, ...ANSWERED });
+  const waiting = outside.connect({ host: world.address[family], port });
   await dropped({ space: world.gateway, filter });
   await world.gateway.must(filter, ['-D', 'OUTPUT', ...lossy]);
   const { outcome, ms } = await waiting;
@@ -165,7 +169,7 @@ export async function dropped({ space, filter }: { space: Namespace; filter: str
 }
 
 async function connect({ world, outside, family, port }: Door): Promise<string> {
-  const peer = { host: world.address[family], port, source: world.client[family], ...ANSWERED };
+  const peer = { host: world.address[family], port, source: world.client[family] };
   return (await outside.connect(peer)).outcome;
 }
 

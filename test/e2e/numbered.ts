@@ -86,10 +86,10 @@ export class Watcher {
     this.#process.stdin?.write('renew\n');
   }
 
-  /** Ends it; resolves to what it saw. */
-  async end(): Promise<Watched> {
+  /** Ends it when so many have come or are lost, or a while later; resolves to what it saw. */
+  async end(count = 0): Promise<Watched> {
     const gone = once(this.#process, 'exit');
-    this.#process.stdin?.end();
+    this.#process.stdin?.end(`until ${count}\n`);
     const line = await this.#lines.next();
     await gone;
     return JSON.parse(String(line.value)) as Watched;

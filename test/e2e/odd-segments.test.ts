@@ -6,7 +6,8 @@ import assert from 'node:assert/strict';
 import type { Service } from '../../lib/firewall/driver.ts';
 import { startAgent, type Agent } from '../support/agent.ts';
 import { frame } from '../support/frames.ts';
-import { createWorld, finished, type World } from '../support/netns.ts';
+import { createWorld, type World } from '../support/netns.ts';
+import { leaving, type Leaving } from './leaving.ts';
 import { inject, describeInNamespaces, pause } from './support.ts';
 
 const ssh: Service = { name: 'ssh', protocol: 'tcp', port: 22, openForMs: 20_000, connections: 1 };
@@ -16,7 +17,7 @@ const VARIANTS = [{}, { payload: 'hello' }, { ttl: 3 }, { tcpOptions: OPTIONS },
 
 for (const backend of ['legacy', 'nft'] as const) {
   describeInNamespaces(`odd segments to a protected port (iptables-${backend})`, function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     let world: World;
     let gateway: Agent;
 
@@ -46,7 +47,7 @@ for (const backend of ['legacy', 'nft'] as const) {
             }),
           ),
         );
-        const answers = await answersTo(world, family, () => inject(world, frames, 500));
+        const answers = await answersTo({ world, inside: gateway }, family, () => inject(world, frames, 500));
         const [hidden, closed] = [22, 23].map((port) => answers.get(port) ?? new Map<number, string>());
         assert.ok(closed !== undefined && closed.size > segments.length / 2, `only ${closed?.size} answers`);
         assert.deepEqual(hidden, closed);
@@ -57,32 +58,32 @@ for (const backend of ['legacy', 'nft'] as const) {
 
 /** What leaves the gateway, by its source port and destination port, without what differs by itself. */
 async function answersTo(
-  world: World,
+  from: Pick<Leaving, 'world' | 'inside'>,
   family: 4 | 6,
   run: () => Promise<void>,
 ): Promise<Map<number, Map<number, string>>> {
-  const args = ['-ni', world.device, '-x', '-l', '-B', '8192', '-Q', 'out', 'tcp or (ip6 and ip6[6] = 6)'];
-  const dump = world.gateway.spawn('tcpdump', args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  const done = finished(dump);
-  await new Promise((resolve) => dump.stderr?.once('data', resolve));
-  await pause(300);
-  await run();
-  await pause(500);
-  dump.kill('SIGTERM');
+  const args = ['-x', '-B', '8192'];
+  const lines = await leaving({ ...from, args, filter: 'tcp or (ip6 and ip6[6] = 6)' }, async () => {
+    await run();
+    await pause(500);
+  });
   const answers = new Map<number, Map<number, string>>();
-  for (const part of (await done).stdout.split(/\n(?=\d\d:)/u)) {
+  for (const part of lines.join('\n').split(/\n(?=\d\d:)/u)) {
     const hex = part.replace(/^.*\n/u, '').replace(/^\s*0x[0-9a-f]+:|\s/gmu, '');
     const bytes = Buffer.from(hex, 'hex');
     const tcp = family === 4 ? 20 : 40;
     if (bytes.length < tcp + 20) continue;
-    const [from, to] = [bytes.readUInt16BE(tcp), bytes.readUInt16BE(tcp + 2)];
+    const [srcPort, dstPort] = [bytes.readUInt16BE(tcp), bytes.readUInt16BE(tcp + 2)];
     bytes.writeUInt16BE(0, tcp); // the port itself
     bytes.writeUInt16BE(0, tcp + 16); // its checksum
     if (family === 4) bytes.fill(0, 10, 12); // the header's checksum
     if (family === 4)
       bytes.fill(0, 4, 6); // the identification
     else bytes.fill(0, 1, 4); // the flow label
-    answers.set(from, (answers.get(from) ?? new Map<number, string>()).set(to, bytes.toString('hex')));
+    answers.set(
+      srcPort,
+      (answers.get(srcPort) ?? new Map<number, string>()).set(dstPort, bytes.toString('hex')),
+    );
   }
   return answers;
 }

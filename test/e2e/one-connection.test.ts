@@ -19,7 +19,7 @@ import { describeInNamespaces } from './support.ts';
 
 /** Where the kernel alone decides; a grant costs the iptables driver far less. */
 const ROUNDS = { iptables: 1000, nftables: 300 };
-const ssh: Service = { name: 'ssh', protocol: 'tcp', port: 22, openForMs: 20_000, connections: 1 };
+const ssh: Service = { name: 'ssh', protocol: 'tcp', port: 22, openForMs: 60_000, connections: 1 };
 const web: Service = { ...ssh, name: 'web', port: 443, connections: 3 };
 const any: Service = { ...ssh, name: 'any', port: 8080, connections: 'unlimited' };
 const ALL = [ssh, web, any];
@@ -30,7 +30,7 @@ const BEYOND = { 4: '10.77.0.9', 6: 'fd77::9' };
 
 for (const which of ['iptables-legacy', 'iptables-nft', 'nftables'] as const) {
   describeInNamespaces(`one grant, one connection (${which})`, function () {
-    this.timeout(120_000);
+    this.timeout(300_000);
     let world: World;
     let driver: RemoteDriver;
     let inside: Agent;

@@ -6,6 +6,7 @@ import { startAgent, type Agent } from '../support/agent.ts';
 import { configFor, Gateway, Site } from '../support/gateway.ts';
 import { createWorld, type World } from '../support/netns.ts';
 import { programArgs } from '../support/programs.ts';
+import { granted } from './granted.ts';
 import { describeInNamespaces, FieldClient } from './support.ts';
 
 interface Grant {
@@ -15,7 +16,7 @@ interface Grant {
 }
 
 describeInNamespaces('a gateway that is operated', function () {
-  this.timeout(30_000);
+  this.timeout(120_000);
   let world: World;
   let inside: Agent;
   let outside: Agent;
@@ -48,11 +49,7 @@ describeInNamespaces('a gateway that is operated', function () {
   };
   const connect = async (): Promise<string> =>
     (await outside.connect({ host: world.address[6], port: 22 })).outcome;
-  const knock = async (): Promise<void> => {
-    const granted = gateway.wait('grant', { count: gateway.of('grant').length + 1 });
-    await client.knock();
-    await granted;
-  };
+  const knock = () => granted(gateway, () => client.knock());
 
   it('shows a grant while it is unused, and that it was used after that', async () => {
     assert.deepEqual(await grants(), []);

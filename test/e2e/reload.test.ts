@@ -31,7 +31,7 @@ const YAML = [
 ].join('\n');
 
 describeInNamespaces('a gateway that reloads', function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
   let world: World;
   let gate: Machine;
   let inside: Agent;

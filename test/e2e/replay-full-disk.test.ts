@@ -21,7 +21,7 @@ interface Outcome {
 
 describe('fileReplay on a full disk', () => {
   it('goes on while the file has room, then answers failed, and recovers when there is space again', function () {
-    this.timeout(30_000);
+    this.timeout(120_000);
     const flags = process.geteuid?.() === 0 ? ['-m'] : ['-rm'];
     const probe = spawnSync('unshare', [...flags, 'true'], { encoding: 'utf8' });
     if (probe.status !== 0) {

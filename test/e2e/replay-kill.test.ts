@@ -18,7 +18,7 @@ const ACCEPTED = / .*\n/u;
 
 describe('fileReplay, killed', () => {
   it('accepts nothing again that a killed process accepted, and takes over its lock', async function () {
-    this.timeout(180_000);
+    this.timeout(400_000);
     const directory = await mkdtemp(join(tmpdir(), 'portknock-kill-'));
     const path = join(directory, 'replay');
     await createReplayFile(path);

@@ -25,7 +25,7 @@ for (const backend of ['nft', 'nftables'] as const) {
   describeInNamespaces(
     `a half that was taken over (${backend === 'nft' ? 'iptables' : backend})`,
     function () {
-      this.timeout(60_000);
+      this.timeout(180_000);
       let world: World;
       let outside: Agent;
       let inside: Agent;

@@ -8,10 +8,10 @@ import { join } from 'node:path';
 import type { Grant, Service } from '../../lib/firewall/driver.ts';
 import { startAgent, type Agent } from '../support/agent.ts';
 import { createWorld, type World } from '../support/netns.ts';
-import { describeInNamespaces, pause } from './support.ts';
+import { describeInNamespaces, pause, until } from './support.ts';
 
-const ssh: Service = { name: 'ssh', protocol: 'tcp', port: 22, openForMs: 20_000, connections: 1 };
-const web: Service = { name: 'web', protocol: 'tcp', port: 443, openForMs: 20_000, connections: 2 };
+const ssh: Service = { name: 'ssh', protocol: 'tcp', port: 22, openForMs: 60_000, connections: 1 };
+const web: Service = { name: 'web', protocol: 'tcp', port: 443, openForMs: 60_000, connections: 2 };
 const any: Service = { ...ssh, name: 'any', port: 8080, connections: 'unlimited' };
 /** Holds client and stranger. */
 const PREFIX = { 4: '10.77.0.0/29', 6: 'fd77::/125' };
@@ -20,7 +20,7 @@ const BEYOND = { 4: '10.77.0.9', 6: 'fd77::9' };
 
 for (const backend of ['legacy', 'nft'] as const) {
   describeInNamespaces(`a second set-up (iptables-${backend})`, function () {
-    this.timeout(60_000);
+    this.timeout(300_000);
     let folder: string;
     let broken: string;
     let world: World;
@@ -102,7 +102,7 @@ for (const backend of ['legacy', 'nft'] as const) {
           await setup(ssh, web);
           for (const service of [ssh, web]) await gateway.open(grant(service, source));
           assert.equal(await connect(443), 'talks', 'the first of two');
-          await setup(any, web, { ...ssh, openForMs: 10_000 });
+          await setup(any, web, { ...ssh, openForMs: 30_000 });
           assert.equal(await connect(443, BEYOND[family]), 'refused', 'from another source');
           assert.equal(await connect(8080), 'refused', 'to the new service');
           for (const [port, outcome] of [
@@ -151,12 +151,13 @@ for (const backend of ['legacy', 'nft'] as const) {
             await setup(ssh, { ...web, connections: 1 + (length % 3) });
             // A new length each time: the rules are set once more.
             await gateway.open(grant(ssh, family === 4 ? `128.0.0.0/${length}` : `fe00::/${length}`));
-            await setup({ ...ssh, openForMs: 20_000 + length }, web, any);
+            await setup({ ...ssh, openForMs: 60_000 + length }, web, any);
           }
         } finally {
           busy = false;
         }
         await Promise.all([...knocking, talking]);
+
         assert.ok(outcomes.length > 200, `${outcomes.length} tries`);
         assert.deepEqual(new Set(outcomes), new Set(['refused']));
       });
@@ -186,15 +187,18 @@ for (const backend of ['legacy', 'nft'] as const) {
 
       it(`takes half a connection for none: it spends a grant like any other (IPv${family})`, async () => {
         const filter = `${family === 4 ? 'iptables' : 'ip6tables'}-${backend}`;
-        const lossy = ['-p', 'tcp', '--sport', '22', '--tcp-flags', 'SYN,ACK', 'SYN,ACK', '-j', 'DROP'];
         await setup(ssh);
+        const lossy = ['-p', 'tcp', '--sport', '22', '--tcp-flags', 'SYN,ACK', 'SYN,ACK', '-j', 'DROP'];
         await world.gateway.must(filter, ['-I', 'OUTPUT', '1', ...lossy]);
         await gateway.open(grant(ssh, world.client[family]));
-        const ports = [46_001, 46_002].map((port) => port + family);
+        const ports = [26_001, 26_002].map((port) => port + family);
         const waiting = ports.map((localPort) =>
-          outside.connect({ host: world.address[family], port: 22, localPort, timeoutMs: 8000 }),
+          outside.connect({ host: world.address[family], port: 22, localPort, timeoutMs: 30_000 }),
         );
-        await pause(300);
+        await until('both are half there', async () => {
+          const counted = await world.gateway.must(filter, ['-nvxL', 'OUTPUT', '1']);
+          return Number(/^ *(\d+) /u.exec(counted)?.[1]) >= ports.length;
+        });
         await gateway.open(grant(ssh, family === 4 ? '128.0.0.0/9' : 'fe00::/9'));
         await setup(ssh, web);
         const adopted = (await rules()).filter((rule) => rule.startsWith('-A PK-ADOPT'));

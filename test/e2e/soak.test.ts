@@ -6,10 +6,11 @@ import { soak } from '../slow/soak-run.ts';
 import { describeInNamespaces } from './support.ts';
 
 const SECONDS = 12;
-const JUNK_PER_SECOND = 10_000;
+/** A tenth of the long one's: this machine has other things to do. */
+const JUNK_PER_SECOND = 2000;
 
 describeInNamespaces('a soak', function () {
-  this.timeout(180_000);
+  this.timeout(400_000);
 
   for (const driver of ['iptables', 'nftables'] as const) {
     it(`lets every true knock in once, and nothing else ever (${driver})`, async () => {

@@ -3,6 +3,7 @@
 // they took.
 
 import assert from 'node:assert/strict';
+import { isDeepStrictEqual } from 'node:util';
 import { formatProfile } from '../../lib/knocker/profile.ts';
 import {
   createLossyWorld,
@@ -18,7 +19,7 @@ import {
   type SpaGateway,
 } from '../support/spa-gateway.ts';
 import { startClient, type Client, type Order, type Outcome } from './spa-lossy-client.ts';
-import { describeInNamespaces, pause } from './support.ts';
+import { describeInNamespaces, until } from './support.ts';
 
 const isSlow = process.env.PORTKNOCK_SLOW === '1';
 const VISITS = isSlow ? 100 : 15;
@@ -40,7 +41,7 @@ interface Rig {
 }
 
 describeInNamespaces('over a link that loses 30 % each way, doubles and reorders', function () {
-  this.timeout(VISITS * 20_000);
+  this.timeout(VISITS * 60_000);
 
   it(`${VISITS} of ${VISITS} clients get in, with connect() and with knockAndWait()`, async () => {
     const rig = await start(LINK);
@@ -62,28 +63,30 @@ describeInNamespaces('over a link that loses 30 % each way, doubles and reorders
 });
 
 describeInNamespaces('over a slow link', function () {
-  this.timeout(30_000);
+  this.timeout(120_000);
 
   it('connect() leaves no opening behind: it does not knock while a connection is settling', async () => {
-    // The knock of 750 ms would come while the connection, made at 400 ms, waits for the first words at 800 ms.
+    // The knock of 1425 ms would come while the connection, made at 960 ms, waits for the first words at 1920 ms.
     const rig = await start({
       ...LINK,
       lostPercent: 0,
       doubledPercent: 0,
       heldPercent: 100,
-      heldMs: [200, 200],
+      heldMs: [480, 480],
     });
     const { heard, knocks } = await rig.visit('connect', 4);
-    await pause(700);
-    const { counts } = rig.gateway;
-    await rig.end();
     assert.equal(heard, GREETING);
-    const [grants = 0, superseded = 0, used] = ['grant', 'close superseded', 'close used'].map((event) =>
-      counts.get(event),
-    );
-    // A busy machine may see another knock before the connection is made, never one after it.
-    assert.ok(knocks >= 2 && grants === knocks, `${knocks} knocks, ${grants} grants`);
-    assert.deepEqual({ superseded, used }, { superseded: grants - 1, used: 1 });
+    // How many knocks there are before the connection is made depends on the machine; there is none after it.
+    const counted = (event: string): number => rig.gateway.counts.get(event) ?? 0;
+    const over = { grants: knocks, superseded: knocks - 1, used: 1 };
+    const sum = () => ({
+      grants: counted('grant'),
+      superseded: counted('close superseded'),
+      used: counted('close used'),
+    });
+    await until('no opening is left', () => isDeepStrictEqual(sum(), over)).catch(() => undefined);
+    await rig.end();
+    assert.deepEqual(sum(), over);
   });
 });
 
@@ -102,7 +105,7 @@ async function start(link: LinkFaults): Promise<Rig> {
         ...{ scheme: 'spa', gateway: GATEWAY_NAME, client: 'alice', port: 62_201, bind: 'observed' },
         ...{ host: world.address[family], services: { ssh: PORT }, accessKey: ACCESS_KEY, key: SECRET },
       });
-      return client.get({ how, profile, timeoutMs: 30_000 });
+      return client.get({ how, profile, timeoutMs: 60_000 });
     },
     async end() {
       await client.stop();

@@ -10,11 +10,12 @@ import { Gateway, type Site } from '../support/gateway.ts';
 import { createWorld, type Finished, type Namespace, type World } from '../support/netns.ts';
 import { programArgs } from '../support/programs.ts';
 import { startSshd, type Sshd } from '../support/sshd.ts';
+import { granted } from './granted.ts';
 import { describeInNamespaces, pause } from './support.ts';
 
 for (const firewall of ['iptables', 'nftables'] as const)
   describeInNamespaces(`ssh to a hidden sshd (${firewall})`, function () {
-    this.timeout(60_000);
+    this.timeout(180_000);
     let world: World;
     let sshd: Sshd;
     let folder: string;
@@ -73,26 +74,23 @@ for (const firewall of ['iptables', 'nftables'] as const)
     const knock = (...more: readonly string[]): Promise<string> =>
       portknock(world.outside, ['send', '-p', join(folder, 'laptop.knock'), ...more]);
     const ssh = (command: string): Promise<Finished> =>
-      world.outside.run('ssh', [...sshd.sshArgs, world.address[4], command], { timeoutMs: 20_000 });
+      world.outside.run('ssh', [...sshd.sshArgs, world.address[4], command], { timeoutMs: 60_000 });
 
     it('is refused without a knock, runs a command after one, and is refused again', async () => {
       assert.equal((await ssh('echo hidden')).status, 255);
-      await knock();
-      await gateway.wait('grant');
+      await granted(gateway, knock);
       assert.deepEqual(await ssh('echo hidden'), { status: 0, signal: null, stdout: 'hidden\n', stderr: '' });
       assert.equal((await ssh('echo hidden')).status, 255);
     });
 
     it('is admitted after send --wait, once', async () => {
-      await knock('ssh', '--wait');
+      await knock('ssh', '--wait', '--timeout', '60s');
       assert.equal((await ssh('echo waited')).stdout, 'waited\n');
       assert.equal((await ssh('echo waited')).status, 255);
     });
 
     it('keeps its session through a stop, kill -9 and new starts', async () => {
-      const before = gateway.of('grant').length;
-      await knock();
-      await gateway.wait('grant', { count: before + 1, timeoutMs: 15_000 });
+      await granted(gateway, knock);
       const session = world.outside.spawn('ssh', [...sshd.sshArgs, world.address[4], 'cat'], {
         stdio: ['pipe', 'pipe', 'inherit'],
       });
@@ -101,7 +99,7 @@ for (const firewall of ['iptables', 'nftables'] as const)
       const answers = lines[Symbol.asyncIterator]();
       const lives = async (when: string): Promise<void> => {
         session.stdin?.write(`${when}\n`);
-        const answer = await Promise.race([answers.next(), pause(3000)]);
+        const answer = await Promise.race([answers.next(), pause(20_000)]);
         assert.equal(answer?.value, when);
       };
       await lives('at once');

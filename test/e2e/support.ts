@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Suite } from 'mocha';
 import { oneTimeKnocks, type OneTimeKey } from '../../lib/scheme/one-time-key.ts';
 import type { Agent, Datagram } from '../support/agent.ts';
-import { FIELD_SECRET, type Event } from '../support/gateway.ts';
+import { FIELD_SECRET } from '../support/gateway.ts';
 import { namespacesFault, type World } from '../support/netns.ts';
 import { pcap } from '../support/savefile.ts';
 
@@ -23,14 +23,6 @@ export function describeInNamespaces(title: string, body: (this: Suite) => void)
   } else {
     it(`${title} (skipped: ${fault})`);
   }
-}
-
-/** How long a connection may take where something comes back for sure, and be it a reset. */
-export const ANSWERED = { timeoutMs: 15_000 } as const;
-
-/** Whether it says that a firewall, or a machine, was too slow, so that nothing was opened for a knock and one knocks again. */
-export function isLate({ event, message }: Event): boolean {
-  return event === 'error' && /took \d+ ms, .*\(knock again\)/u.test(String(message));
 }
 
 /** Sends frames from the outside, as fast as they go, or at `perSecond`. */

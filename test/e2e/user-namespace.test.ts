@@ -15,7 +15,7 @@ const AS_NOBODY = ['--reuid', String(NOBODY), '--regid', String(NOBODY), '--clea
 const CASES = 'iptables-.*(prefix|second set-up brings|second set-up what|before a second set-up)';
 
 describeInNamespaces('in a user namespace', function () {
-  this.timeout(120_000);
+  this.timeout(600_000);
   let folder: string;
 
   before(() => {

@@ -13,7 +13,7 @@ export interface Forbidden {
 }
 
 export class Ledger {
-  /** Sent while the gateway was ready and stayed so: each has to be admitted. */
+  /** Sent while the gateway was ready, which stayed so until they were handled: each has to be admitted. */
   readonly ready: Knocks = { sent: 0, admitted: 0 };
   /** Sent while it was down, or went down: each may be admitted. */
   readonly apart: Knocks = { sent: 0, admitted: 0 };

@@ -28,7 +28,9 @@ const RESTARTS = 0.4;
 const QUIET_MS = { least: 1500, most: 6000 };
 const SHORT_QUIET_MS = { least: 300, most: 1200 };
 /** A knock of a ready gateway has to be admitted within. */
-const PATIENCE_MS = 8000;
+const PATIENCE_MS = 30_000;
+/** So much longer it goes on while something has not been tried yet. */
+const EXTRA_MS = 60_000;
 /** An opening is over for certain so long after its time. */
 const MARGIN_MS = 1200;
 const KEPT = 300;
@@ -43,6 +45,17 @@ export async function soak(options: SoakOptions): Promise<Ledger> {
     await site.destroy();
   }
   return ledger;
+}
+
+/** A knock that was sent. */
+interface Sent {
+  readonly source: string;
+  readonly packets: readonly Datagram[];
+  /** Whether it is handled for certain, unless the firewall was too slow. */
+  readonly isReady: boolean;
+  /** The client's grants, and openings that came too late, before it was sent. */
+  readonly before: number;
+  readonly lates: number;
 }
 
 class Soak {
@@ -84,7 +97,9 @@ class Soak {
   }
 
   get #isOver(): boolean {
-    return Date.now() >= this.#ends;
+    const { ready, again, late, replays, strangers, sessions } = this.#ledger;
+    const isTried = [again, late, replays, strangers, sessions].every(({ tried }) => tried > 0);
+    return Date.now() >= this.#ends + (isTried && ready.sent > 0 ? 0 : EXTRA_MS);
   }
 
   /** One knock after the other, each used once, or left alone: by one client from the first round on. */
@@ -92,38 +107,32 @@ class Soak {
     for (let round = place; !this.#isOver; round += 1) {
       const packets = await client.fresh();
       const source = client.sources[this.#below(client.sources.length)] ?? '';
-      const sentAt = Date.now();
-      const wasUp = this.#site.isUp;
+      const { lates, isUp: wasUp } = this.#site;
       const before = this.#site.grantsOf(client.name);
       this.#sent.set(client.name, (this.#sent.get(client.name) ?? 0) + 1);
       await this.#site.send(client, packets, source);
-      const isReady = (): boolean => wasUp && this.#site.stayedUp(sentAt);
-      if (round % 8 === 0) await this.#leave(client, { source, before, isReady });
-      else await this.#use(client, { source, before, packets, isReady });
+      const isReady = wasUp && this.#site.isUp;
+      const knock = { source, before, packets, isReady, lates };
+      if (round % 8 === 0) await this.#leave(client, knock);
+      else await this.#use(client, knock);
       await pause(20 + this.#below(200));
     }
   }
 
   /** Connects as soon as it can; then again, which nobody may; and looks after the connection. */
-  async #use(
-    client: Client,
-    {
-      source,
-      before,
-      packets,
-      isReady,
-    }: { source: string; before: number; packets: readonly Datagram[]; isReady: () => boolean },
-  ): Promise<void> {
+  async #use(client: Client, { source, before, packets, isReady, lates }: Sent): Promise<void> {
     const began = Date.now();
     let id: number | null = null;
     const outcomes = new Map<string, number>();
-    while (id === null && Date.now() < began + (isReady() ? PATIENCE_MS : OPEN_MS)) {
+    while (id === null && Date.now() < began + (isReady ? PATIENCE_MS : OPEN_MS)) {
+      if (this.#site.lates > lates) break;
       const { outcome, ...connection } = await this.#connection(client.family, source);
       outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
       if (outcome === 'talks') id = connection.id;
       else await pause(20);
     }
-    const knocks = isReady() ? this.#ledger.ready : this.#ledger.apart;
+    const knocks =
+      isReady && (id !== null || this.#site.lates === lates) ? this.#ledger.ready : this.#ledger.apart;
     knocks.sent += 1;
     if (id === null) {
       const came = JSON.stringify([...outcomes]);
@@ -148,19 +157,20 @@ class Soak {
   }
 
   /** Lets the time of an opening pass. */
-  async #leave(
-    client: Client,
-    { source, before, isReady }: { source: string; before: number; isReady: () => boolean },
-  ): Promise<void> {
+  async #leave(client: Client, { source, before, isReady, lates }: Sent): Promise<void> {
     const began = Date.now();
     while (this.#site.grantsOf(client.name) === before && Date.now() < began + PATIENCE_MS) {
-      if (!isReady() && Date.now() > began + OPEN_MS) break;
+      if ((!isReady && Date.now() > began + OPEN_MS) || this.#site.lates > lates) break;
       await pause(20);
     }
-    const knocks = isReady() ? this.#ledger.ready : this.#ledger.apart;
+    const hasGrant = this.#site.grantsOf(client.name) > before;
+    const knocks =
+      isReady && (hasGrant || this.#site.lates === lates) ? this.#ledger.ready : this.#ledger.apart;
     knocks.sent += 1;
-    if (this.#site.grantsOf(client.name) > before) knocks.admitted += 1;
+    if (hasGrant) knocks.admitted += 1;
     else if (knocks === this.#ledger.ready) this.#ledger.note(`${client.name} got no grant`);
+    // Whoever has none may get one yet.
+    if (!hasGrant) return;
     await pause(OPEN_MS + MARGIN_MS);
     await this.#forbidden(this.#ledger.late, client.family, source);
   }
@@ -213,7 +223,7 @@ class Soak {
 
   #connection(family: 4 | 6, source: string): ReturnType<SoakSite['outside']['connect']> {
     const host = this.#site.world.address[family];
-    return this.#site.outside.connect({ host, port: PORT, source, timeoutMs: 2000 });
+    return this.#site.outside.connect({ host, port: PORT, source, timeoutMs: 10_000 });
   }
 
   /** What happens to the gateway. */
@@ -226,7 +236,7 @@ class Soak {
     const settled = this.#ends - seconds * 1000 * (1 - RESTARTS);
     for (let i = 0; i < 2 || Date.now() < settled; i += 1) {
       await wait();
-      await this.#site.restart(i % 2 === 0 ? 'SIGKILL' : 'SIGTERM');
+      await this.#site.restart(i % 2 === 0 ? 'SIGKILL' : 'SIGTERM', probe);
     }
     const memory: number[] = [];
     const sampling = setInterval(() => void this.#site.memory().then((bytes) => memory.push(bytes)), 500);
@@ -238,7 +248,8 @@ class Soak {
       ];
       for (let i = 0; i < events.length || !this.#isOver; i += 1) {
         await wait();
-        await events[i % events.length]?.();
+        // In the time that is given on top all goes well.
+        if (i < events.length || Date.now() < this.#ends) await events[i % events.length]?.();
       }
     } finally {
       clearInterval(sampling);

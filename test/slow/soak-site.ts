@@ -3,6 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import type { OneTimeKey } from '../../lib/scheme/one-time-key.ts';
+import { isLate } from '../e2e/granted.ts';
 import { FieldClient, pause } from '../e2e/support.ts';
 import { startAgent, type Agent, type Datagram } from '../support/agent.ts';
 import { Gateway, Site } from '../support/gateway.ts';
@@ -21,11 +22,11 @@ export interface Client {
   fresh(): Promise<readonly Datagram[]>;
 }
 
-/** How long an opening lasts. */
-export const OPEN_MS = 3000;
-/** A gateway that goes down so soon after a knock was sent need not have handled it. */
-const HANDLING_MS = 2000;
-const PATIENCE_MS = 15_000;
+/** How long an opening lasts: longer than a machine stands still. */
+export const OPEN_MS = 6000;
+const PATIENCE_MS = 60_000;
+/** Of the knocks with which it is found out whether the gateway hears. */
+const PROBE_MS = 300;
 const STEP_SECONDS = 2;
 /** Of this service alone. */
 export const PORT = 22;
@@ -40,10 +41,9 @@ export class SoakSite {
   readonly #config: string;
   #gateway: Gateway;
   #isUp = true;
-  /** When it went down, milliseconds. */
-  readonly #falls: number[] = [];
   /** How many of the present gateway's events were looked at. */
   #looked = 0;
+  #lates = 0;
   #hasGuest = false;
   readonly #grants = new Map<string, number>();
 
@@ -78,13 +78,9 @@ export class SoakSite {
     return new SoakSite(ledger, { world, agents: [inside, outside], site, config, gateway });
   }
 
+  /** Whether what has been sent by now is handled before it goes down, if it does. */
   get isUp(): boolean {
     return this.#isUp;
-  }
-
-  /** Whether a knock that was sent at `atMs` while it was up met a gateway that stayed. */
-  stayedUp(atMs: number): boolean {
-    return !this.#falls.some((fall) => fall >= atMs && fall <= atMs + HANDLING_MS);
   }
 
   /** Grants of a client so far, as the gateway reported them. */
@@ -97,8 +93,15 @@ export class SoakSite {
     return this.#gateway.memory();
   }
 
-  async restart(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
-    this.#fall();
+  /** How many openings it has taken back because the firewall was too slow. */
+  get lates(): number {
+    this.#look();
+    return this.#lates;
+  }
+
+  async restart(signal: 'SIGTERM' | 'SIGKILL', probe: Client): Promise<void> {
+    this.#isUp = false;
+    await this.#hears(probe);
     await this.#gateway.end(signal);
     this.#look();
     // Knocks come meanwhile.
@@ -111,17 +114,15 @@ export class SoakSite {
 
   /** Kills its capture process, and waits until it hears again. */
   async deafen(probe: Client): Promise<void> {
+    this.#isUp = false;
+    await this.#hears(probe);
     const pid = captureOf(this.#gateway.pid);
-    if (pid === undefined) return;
-    this.#fall();
-    process.kill(pid, 'SIGKILL');
-    const before = this.grantsOf(probe.name);
-    for (const deadline = Date.now() + PATIENCE_MS; this.grantsOf(probe.name) === before; await pause(300)) {
-      if (Date.now() > deadline)
-        throw new Error('the gateway stays deaf after its capture process was killed');
-      await this.send(probe, await probe.fresh());
+    if (pid !== undefined) {
+      process.kill(pid, 'SIGKILL');
+      await this.#hears(probe);
     }
     this.#isUp = true;
+    if (pid === undefined) return;
     this.#ledger.happened.deafened += 1;
   }
 
@@ -165,14 +166,21 @@ export class SoakSite {
     );
   }
 
-  #fall(): void {
-    this.#isUp = false;
-    this.#falls.push(Date.now());
+  /** Knocks until that opens: what was sent before the first of these knocks has been handled then. */
+  async #hears(probe: Client): Promise<void> {
+    const before = this.grantsOf(probe.name);
+    for (const deadline = Date.now() + PATIENCE_MS; this.grantsOf(probe.name) === before;) {
+      if (Date.now() > deadline) throw new Error('the gateway stays deaf');
+      await this.send(probe, await probe.fresh());
+      await pause(PROBE_MS);
+    }
   }
 
   #look(): void {
     const { events } = this.#gateway;
-    for (const { event, client, source } of events.slice(this.#looked)) {
+    for (const found of events.slice(this.#looked)) {
+      if (isLate(found)) this.#lates += 1;
+      const { event, client, source } = found;
       if (event !== 'grant') continue;
       const name = String(client);
       this.#grants.set(name, (this.#grants.get(name) ?? 0) + 1);
@@ -191,7 +199,14 @@ function captureOf(pid: number): number | undefined {
     .split(' ')
     .filter(Boolean)
     .map(Number)
-    .find((child) => readFileSync(`/proc/${child}/cmdline`, 'latin1').includes('capture'));
+    .find((child) => {
+      try {
+        return readFileSync(`/proc/${child}/cmdline`, 'latin1').includes('capture');
+      } catch {
+        // It has ended: another has taken over from it.
+        return false;
+      }
+    });
 }
 
 const SPA = ['alice', 'bob', 'carol', 'dave', 'erin', 'frank'] as const;

@@ -52,6 +52,8 @@ export async function createLossyWorld(faults: LinkFaults): Promise<LossyWorld> 
     await space.must('ip', ['link', 'set', device, 'up']);
     // Or what one connection suffered makes the kernel wait for seconds in all later ones.
     await space.must('sysctl', ['-q', '-w', 'net.ipv4.tcp_no_metrics_save=1']);
+    // What is lost is sent again each second, where the kernel can (Linux 6.15): doubled times would add up to minutes.
+    await space.run('sysctl', ['-q', '-w', 'net.ipv4.tcp_rto_max_ms=1000']);
   }
   return {
     gateway,

@@ -2,7 +2,8 @@
 // when the one at the head of its list is done.
 
 import assert from 'node:assert/strict';
-import { isLate, until } from '../support.ts';
+import { isLate } from '../granted.ts';
+import { until } from '../support.ts';
 import { attack, onBoth, onKnockd } from './attack.ts';
 import { DOOR, PLAIN } from './clients.ts';
 

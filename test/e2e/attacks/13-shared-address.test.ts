@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { startAgent, type Agent } from '../../support/agent.ts';
-import { ANSWERED, until } from '../support.ts';
+import { until } from '../support.ts';
 import { attack, onBoth, onKnockd } from './attack.ts';
 import { type Field } from './field.ts';
 
@@ -19,7 +19,7 @@ attack('13. a neighbour behind the same address', () => {
       `gets the one connection if he is first, which is reported, and a fresh knock opens again (IPv${family})`,
       beside(async (field, neighbour) => {
         const [host, source] = [field.world.address[family], field.world.client[family]];
-        const target = { host, source, port: 22, ...ANSWERED };
+        const target = { host, source, port: 22 };
         const { id } = await field.granted(() => field.spa('alice', { family }).knock());
         const stolen = await neighbour.connect(target);
         assert.equal(stolen.outcome, 'talks');
@@ -40,7 +40,7 @@ attack('13. a neighbour behind the same address', () => {
       await field.knockd.start();
       await field.inject(field.plain());
       assert.ok(await field.knockd.opens());
-      const target = { host: field.world.address[4], source: field.world.client[4], port, ...ANSWERED };
+      const target = { host: field.world.address[4], source: field.world.client[4], port };
       for (const host of [neighbour, field.outside, neighbour])
         assert.equal((await host.connect(target)).outcome, 'talks');
     }),

@@ -12,7 +12,6 @@ import {
   keepsPortsShut,
   survivesForged,
 } from '../connection.ts';
-import { ANSWERED } from '../support.ts';
 import { attack, onBoth } from './attack.ts';
 import { type Field } from './field.ts';
 
@@ -61,7 +60,7 @@ attack('16. the one connection', () => {
     const sessions: number[] = [];
     for (const family of [4, 6] as const) {
       const session = async (): Promise<void> => {
-        const peer = { host: field.world.address[family], port: 22, ...ANSWERED };
+        const peer = { host: field.world.address[family], port: 22 };
         const { id, outcome } = await field.outside.connect(peer);
         assert.equal(outcome, 'talks');
         sessions.push(id);
@@ -70,7 +69,7 @@ attack('16. the one connection', () => {
       await session();
     }
     const live = async (when: string): Promise<void> => {
-      for (const id of sessions) assert.equal(await field.outside.talk({ id, ...ANSWERED }), true, when);
+      for (const id of sessions) assert.equal(await field.outside.talk({ id }), true, when);
     };
     await live('its opening used up');
     const reloads = field.gateway.of('reload').length;

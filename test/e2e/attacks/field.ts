@@ -13,7 +13,8 @@ import { startAgent, type Agent, type Datagram } from '../../support/agent.ts';
 import { frame, type FrameOptions } from '../../support/frames.ts';
 import { createWorld, type World } from '../../support/netns.ts';
 import { SpaClient } from '../../support/spa-client.ts';
-import { ANSWERED, describeInNamespaces, FieldClient, inject, isLate } from '../support.ts';
+import { granted } from '../granted.ts';
+import { describeInNamespaces, FieldClient, inject } from '../support.ts';
 import {
   ACCESS_KEY,
   type ConfigOptions,
@@ -155,8 +156,7 @@ export class Field {
 
   async connect(options: { family?: 4 | 6; source?: string; port?: number } = {}): Promise<string> {
     const { family = 4, port = 22, source = this.world.client[family] } = options;
-    return (await this.outside.connect({ host: this.world.address[family], port, source, ...ANSWERED }))
-      .outcome;
+    return (await this.outside.connect({ host: this.world.address[family], port, source })).outcome;
   }
 
   /** Uses the opening up, as its client does; fails if there is none. */
@@ -166,18 +166,8 @@ export class Field {
   }
 
   /** Does something that opens, anew when a firewall that was too slow asks for it, and waits for the grant of it. */
-  async granted(act: () => Promise<unknown>): Promise<Event> {
-    const { gateway } = this;
-    const count = gateway.of('grant').length;
-    for (;;) {
-      const seen = gateway.events.length;
-      await act();
-      const said = await gateway.find(
-        `grant number ${count + 1}`,
-        () => gateway.of('grant')[count] ?? gateway.events.slice(seen).find(isLate),
-      );
-      if (said.event === 'grant') return said;
-    }
+  granted(act: () => Promise<unknown>): Promise<Event> {
+    return granted(this.gateway, act);
   }
 
   /**

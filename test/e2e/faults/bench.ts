@@ -9,7 +9,8 @@ import { sealSpa } from '../../../lib/scheme/spa-seal.ts';
 import { startAgent, type Agent, type Datagram } from '../../support/agent.ts';
 import { Gateway, type Event, type Site } from '../../support/gateway.ts';
 import { createWorld, finished, type Namespace, type World } from '../../support/netns.ts';
-import { ANSWERED, isLate, pause } from '../support.ts';
+import { isLate } from '../granted.ts';
+import { pause } from '../support.ts';
 
 const ACCESS_KEY = Buffer.alloc(32, 21);
 /** All may the same. */
@@ -100,8 +101,7 @@ export class Bench {
     options: { readonly family?: 4 | 6; readonly port?: number; readonly source?: string } = {},
   ): Promise<string> {
     const { family = 4, port = 22, source = this.world.client[family] } = options;
-    return (await this.outside.connect({ host: this.world.address[family], port, source, ...ANSWERED }))
-      .outcome;
+    return (await this.outside.connect({ host: this.world.address[family], port, source })).outcome;
   }
 
   async destroy(): Promise<void> {

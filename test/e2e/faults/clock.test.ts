@@ -9,8 +9,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Datagram } from '../../support/agent.ts';
-import { Site, type Event, type Gateway } from '../../support/gateway.ts';
-import { describeInNamespaces, isLate, pause } from '../support.ts';
+import { Site, type Gateway } from '../../support/gateway.ts';
+import { granted } from '../granted.ts';
+import { describeInNamespaces, pause } from '../support.ts';
 import { Bench, configOf, startAmong, until, type KnockOptions } from './bench.ts';
 
 const HOUR_MS = 3_600_000;
@@ -69,16 +70,13 @@ for (const driver of ['iptables', 'nftables'] as const) {
       while (taken() === before) await pause(5);
     };
     const opened = async (options: KnockOptions): Promise<Datagram> => {
-      const count = gateway.of('grant').length;
-      for (;;) {
-        const seen = gateway.events.length;
-        const knock = await bench.knock(options);
-        const look = (): Event | undefined =>
-          gateway.of('grant')[count] ?? gateway.events.slice(seen).find(isLate);
-        const { event } = await gateway.find('a grant', look);
-        closes = Date.now() + OPEN_MS;
-        if (event === 'grant') return knock;
-      }
+      let knock = null as Datagram | null;
+      await granted(gateway, async () => {
+        knock = await bench.knock(options);
+      });
+      closes = Date.now() + OPEN_MS;
+      assert.ok(knock !== null);
+      return knock;
     };
     const closed = async (family: 4 | 6): Promise<void> => {
       await pause(closes - Date.now() + 150);

@@ -3,7 +3,8 @@
 // GRANT_LOCK_SECONDS at 25, LATE_MS at 250,000 in lib/firewall/iptables.ts, the warning left out: went red.)
 
 import assert from 'node:assert/strict';
-import { Site, type Event, type Gateway } from '../../support/gateway.ts';
+import { Site, type Gateway } from '../../support/gateway.ts';
+import { isLate } from '../granted.ts';
 import { describeInNamespaces } from '../support.ts';
 import { Bench, configOf, holdLock, startAmong, until } from './bench.ts';
 
@@ -83,8 +84,6 @@ describeInNamespaces('the lock of the iptables, held by another program', functi
       packets.push(await bench.seal({ claim: `10.77.0.0/${length}` }));
     packets.push(await bench.seal({ services: ['web'] }));
     await bench.outside.datagrams({ packets });
-    const isLate = ({ message }: Event): boolean =>
-      /^iptables took \d+ ms, .* \(knock again\)/u.test(String(message));
     await until(gateway, isLate);
     await release();
     assert.equal(await bench.connect({ port: 443 }), 'refused');
