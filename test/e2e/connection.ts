@@ -87,7 +87,7 @@ export async function keepsPortsShut(
   const localPort = lastPort;
   const peer = { host: world.address[family], source: world.client[family], port, localPort };
   assert.equal(await door.open(), 1);
-  const first = await outside.connect({ ...peer });
+  const first = await outside.connect(peer);
   assert.equal(first.outcome, 'talks');
   await closed();
   if (end === 'reset of the server') assert.ok((await door.inside.reset(null)) >= 1);
@@ -160,17 +160,19 @@ export async function connectsAgain(door: Door, { iptables = 'iptables-nft' } = 
   assert.equal(await connect(door), admits === 1 ? 'refused' : 'talks');
 }
 
-/** Waits until the first rule of OUTPUT has dropped something. */
-export async function dropped({ space, filter }: { space: Namespace; filter: string }): Promise<void> {
-  await until('a SYN-ACK is lost', async () => {
+/** Waits until the first rule of OUTPUT has dropped so many packets. */
+export async function dropped(
+  { space, filter }: { readonly space: Namespace; readonly filter: string },
+  least = 1,
+): Promise<void> {
+  await until(`${least} SYN-ACKs are lost`, async () => {
     const counted = await space.must(filter, ['-vxnL', 'OUTPUT', '1']);
-    return Number.parseInt(counted.trim(), 10) > 0;
+    return Number.parseInt(counted.trim(), 10) >= least;
   });
 }
 
 async function connect({ world, outside, family, port }: Door): Promise<string> {
-  const peer = { host: world.address[family], port, source: world.client[family] };
-  return (await outside.connect(peer)).outcome;
+  return (await outside.connect({ host: world.address[family], port, source: world.client[family] })).outcome;
 }
 
 function segment(

@@ -1,10 +1,11 @@
 // Knocks on a machine that may stand still: a firewall that took too long takes its opening back and asks for another knock.
 
 import type { Event, Gateway } from '../support/gateway.ts';
+import { LATE } from '../support/grants.ts';
 
 /** Whether it says that nothing was opened because it took too long. */
 export function isLate({ event, message }: Event): boolean {
-  return event === 'error' && /took \d+ ms, .*\(knock again\)/u.test(String(message));
+  return event === 'error' && LATE.test(String(message));
 }
 
 /** Does something that opens, anew when it came too late, and waits for the grant of it: the last of `count`. */

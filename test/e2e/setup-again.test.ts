@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import type { Grant, Service } from '../../lib/firewall/driver.ts';
 import { startAgent, type Agent } from '../support/agent.ts';
 import { createWorld, type World } from '../support/netns.ts';
-import { describeInNamespaces, pause, until } from './support.ts';
+import { dropped } from './connection.ts';
+import { describeInNamespaces, pause } from './support.ts';
 
 const ssh: Service = { name: 'ssh', protocol: 'tcp', port: 22, openForMs: 60_000, connections: 1 };
 const web: Service = { name: 'web', protocol: 'tcp', port: 443, openForMs: 60_000, connections: 2 };
@@ -157,7 +158,6 @@ for (const backend of ['legacy', 'nft'] as const) {
           busy = false;
         }
         await Promise.all([...knocking, talking]);
-
         assert.ok(outcomes.length > 200, `${outcomes.length} tries`);
         assert.deepEqual(new Set(outcomes), new Set(['refused']));
       });
@@ -187,18 +187,15 @@ for (const backend of ['legacy', 'nft'] as const) {
 
       it(`takes half a connection for none: it spends a grant like any other (IPv${family})`, async () => {
         const filter = `${family === 4 ? 'iptables' : 'ip6tables'}-${backend}`;
-        await setup(ssh);
         const lossy = ['-p', 'tcp', '--sport', '22', '--tcp-flags', 'SYN,ACK', 'SYN,ACK', '-j', 'DROP'];
+        await setup(ssh);
         await world.gateway.must(filter, ['-I', 'OUTPUT', '1', ...lossy]);
         await gateway.open(grant(ssh, world.client[family]));
         const ports = [26_001, 26_002].map((port) => port + family);
         const waiting = ports.map((localPort) =>
           outside.connect({ host: world.address[family], port: 22, localPort, timeoutMs: 30_000 }),
         );
-        await until('both are half there', async () => {
-          const counted = await world.gateway.must(filter, ['-nvxL', 'OUTPUT', '1']);
-          return Number(/^ *(\d+) /u.exec(counted)?.[1]) >= ports.length;
-        });
+        await dropped({ space: world.gateway, filter }, ports.length);
         await gateway.open(grant(ssh, family === 4 ? '128.0.0.0/9' : 'fe00::/9'));
         await setup(ssh, web);
         const adopted = (await rules()).filter((rule) => rule.startsWith('-A PK-ADOPT'));

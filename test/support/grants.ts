@@ -3,7 +3,8 @@
 import { isKnockError } from '../../lib/errors.ts';
 import type { FirewallDriver, Grant } from '../../lib/firewall/driver.ts';
 
-const LATE = /took \d+ ms, so that the opening would have ended late \(knock again\)$/u;
+/** What a driver says that took an opening back. */
+export const LATE = /took \d+ ms, so that the opening would have ended late \(knock again\)/u;
 
 /** Opens a grant, until the driver was in time. */
 export async function openInTime(driver: FirewallDriver, grant: Grant): Promise<void> {

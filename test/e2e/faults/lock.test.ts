@@ -83,9 +83,12 @@ describeInNamespaces('the lock of the iptables, held by another program', functi
     for (const length of [24, 25, 26, 27, 28])
       packets.push(await bench.seal({ claim: `10.77.0.0/${length}` }));
     packets.push(await bench.seal({ services: ['web'] }));
-    await bench.outside.datagrams({ packets });
-    await until(gateway, isLate);
-    await release();
+    try {
+      await bench.outside.datagrams({ packets });
+      await until(gateway, isLate);
+    } finally {
+      await release();
+    }
     assert.equal(await bench.connect({ port: 443 }), 'refused');
     assert.deepEqual(gateway.of('grant'), []);
     // What is held back of the refusals may still come.
